@@ -1,0 +1,103 @@
+"""TCP connections through HTTP proxies, for threads, asyncio and trio.
+
+    with connect_tunnel.open_tunnel("imap.example.com:993", via="http://proxy:3128") as tunnel:
+        tls = tunnel.start_tls()
+
+This module is the list of public names, and nothing else. What threads do not need (the
+async shell, and anyio with it) is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._challenge import Challenge
+from ._errors import (
+    InvalidProxy,
+    InvalidTarget,
+    ProxyAuthenticationRequired,
+    ProxyHungUp,
+    ProxyMisbehaved,
+    ProxyTLSError,
+    ProxyUnreachable,
+    TargetTLSError,
+    TunnelBroken,
+    TunnelClosed,
+    TunnelError,
+    TunnelRefused,
+    TunnelTimeout,
+)
+from ._headers import Headers
+from ._proxy import Proxy
+from ._response import ProxyResponse
+from ._route import Route
+from ._sync.dialer import Dialer, open_tunnel
+from ._sync.refusal import Refusal
+from ._sync.tunnel import Tunnel
+from ._target import Target
+from ._timeout import Timeout
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._async.dialer import AsyncDialer, open_tunnel_async
+    from ._async.refusal import AsyncRefusal
+    from ._async.tunnel import AsyncTunnel
+
+__all__ = [
+    "AsyncDialer",
+    "AsyncRefusal",
+    "AsyncTunnel",
+    "Challenge",
+    "Dialer",
+    "Headers",
+    "InvalidProxy",
+    "InvalidTarget",
+    "Proxy",
+    "ProxyAuthenticationRequired",
+    "ProxyHungUp",
+    "ProxyMisbehaved",
+    "ProxyResponse",
+    "ProxyTLSError",
+    "ProxyUnreachable",
+    "Refusal",
+    "Route",
+    "Target",
+    "TargetTLSError",
+    "Timeout",
+    "Tunnel",
+    "TunnelBroken",
+    "TunnelClosed",
+    "TunnelError",
+    "TunnelRefused",
+    "TunnelTimeout",
+    "__version__",
+    "open_tunnel",
+    "open_tunnel_async",
+]
+
+_LAZY = {
+    "AsyncDialer": "_async.dialer",
+    "AsyncRefusal": "_async.refusal",
+    "AsyncTunnel": "_async.tunnel",
+    "open_tunnel_async": "_async.dialer",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has the types
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    found = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    found.__module__ = __name__
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+for _name in set(__all__) - _LAZY.keys() - {"__version__"}:
+    globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,1 @@
+"""The shell for event loops: asyncio, uvloop and trio, through anyio."""

@@ -1,0 +1,318 @@
+"""An open tunnel, for event loops."""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.streams.tls import TLSAttribute
+
+from connect_tunnel._errors import TunnelTimeout
+from connect_tunnel._net.extra import extra_info
+from connect_tunnel._net.sock import MAX_READ, SocketLayer
+from connect_tunnel._net.stream import Stream
+from connect_tunnel._net.tls import TLSLayer
+from connect_tunnel._net.waits import Deadline, Expired
+from connect_tunnel._route import Route
+from connect_tunnel._timeout import seconds
+
+from .errors import AsyncTunnelBroken, AsyncTunnelClosed
+from .wait import run
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+    from threading import Lock
+
+    from connect_tunnel._net.sock import Layer
+    from connect_tunnel._open import Hops
+    from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._target import Target
+
+T = TypeVar("T")
+
+# A receive or send that succeeds at once gives nobody else a turn; after so many in a row
+# it does, lest a busy tunnel starve the rest of the loop.
+_LONGEST_STREAK = 16
+
+
+def new_stream(layer: Layer, target: str) -> Stream:
+    """A stream whose errors are also anyio's."""
+    return Stream(layer, target, AsyncTunnelBroken, AsyncTunnelClosed)
+
+
+class AsyncTunnel(ByteStream):
+    """A stream to the target, with nothing on it but the target's bytes.
+
+    An `anyio.abc.ByteStream`: one task may receive while another sends, a second one of
+    either is a BusyResourceError. Close it, or use it in an `async with` statement.
+
+    Attributes:
+        target: Where it leads.
+    """
+
+    __slots__ = ("_hops", "_responses", "_streak", "_stream", "target")
+
+    def __init__(
+        self, stream: Stream, target: Target, hops: Hops, responses: tuple[ProxyResponse, ...]
+    ) -> None:
+        self.target: Final = target
+        self._stream: Final = stream
+        self._hops: Final = hops
+        self._responses: Final = responses
+        self._streak = 0
+
+    @property
+    def response(self) -> ProxyResponse:
+        """The 2xx that opened it, of the last hop."""
+        return self._responses[-1]
+
+    @property
+    def route(self) -> Route:
+        """Each hop on the way, and what it answered."""
+        return Route(tuple(hop.proxy.url for hop in self._hops), self._responses)
+
+    async def receive(self, max_bytes: int = MAX_READ) -> bytes:
+        """Receive what has arrived, waiting until something has.
+
+        If it is cancelled nothing is lost, and receiving may go on.
+
+        Args:
+            max_bytes: No more than this, and no more than 64 KiB.
+
+        Raises:
+            anyio.EndOfStream: There is no more.
+            TunnelBroken: It was reset or truncated; also an `anyio.BrokenResourceError`.
+            TunnelClosed: It is closed, or was closed meanwhile; also an
+                `anyio.ClosedResourceError`.
+        """
+        if max_bytes < 1:
+            raise ValueError("max_bytes is at least 1")
+        stream = self._stream
+        with _turn(stream, stream.reading, "receiving from"):
+            await self._checkpoint()
+            data = stream.receive_now(max_bytes)
+            if data is None:
+                self._streak = 0
+                data = await run(stream.receive(max_bytes), Deadline())
+        if not data:
+            raise anyio.EndOfStream
+        return data
+
+    async def send(self, item: bytes | bytearray | memoryview) -> None:
+        """Send all of the data.
+
+        If it is cancelled after some of the data has gone, the tunnel can send no more,
+        since the target would not know of the gap.
+
+        Raises:
+            TunnelBroken: The connection broke, or an earlier send was cut short; also an
+                `anyio.BrokenResourceError`.
+            TunnelClosed: It is closed, or was closed meanwhile; also an
+                `anyio.ClosedResourceError`.
+        """
+        stream = self._stream
+        with _turn(stream, stream.writing, "sending to"):
+            await self._checkpoint()
+            await run(stream.send(memoryview(item).cast("B")), Deadline())
+
+    async def send_eof(self) -> None:
+        """End the sending side: nothing more will be sent, receiving goes on.
+
+        Use it only where the protocol inside demands it. Of 17 HTTP/1 proxies that we know
+        11 close the other direction too when they see the end of one, and the target's
+        answer is lost: squid, tinyproxy, envoy, nghttpx, privoxy and mitmproxy among them.
+        """
+        stream = self._stream
+        with _turn(stream, stream.writing, "sending to"):
+            await checkpoint_if_cancelled()
+            await run(stream.end(), Deadline())
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as everywhere here: one more deadline
+        require_close_notify: bool = True,
+    ) -> AsyncTunnel:
+        """Speak TLS with the target, whatever the tunnel runs on.
+
+        The tunnel this is called on is empty afterwards; the new one takes its place.
+
+        Args:
+            ssl_context: Used as it is and never changed; without one, the process's default
+                for targets, which verifies the certificate.
+            server_hostname: Whose certificate it must be; the target's host by default.
+            timeout: For the handshake, in seconds; None for no limit.
+            require_close_notify: Whether an end of TLS without its close_notify counts as
+                a truncation rather than an end.
+
+        Raises:
+            TargetTLSError: The handshake failed, and the tunnel was closed.
+            TunnelTimeout: It did not finish in time, and the tunnel was closed.
+        """
+        stream = self._stream
+        name = self.target.server_hostname if server_hostname is None else server_hostname
+        late = TunnelTimeout(
+            f"the TLS handshake with {name} through the tunnel did not finish in {timeout} s",
+            target=str(self.target), phase="target_tls",
+        )  # fmt: skip
+        with _both_turns(stream):
+            try:
+                tls = await run(
+                    stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
+                    Deadline(seconds(timeout)),
+                )
+            except Expired:
+                stream.drop()
+                raise late from None
+            except BaseException:
+                stream.drop()
+                raise
+            stream.hand_over()
+        return AsyncTunnel(
+            new_stream(tls, stream.target), self.target, self._hops, self._responses
+        )
+
+    def socket(self) -> socket.socket:
+        """Hand over the socket that was dialled, non-blocking; the tunnel is empty afterwards.
+
+        Nothing of the target's has been read from it.
+
+        Raises:
+            TypeError: TLS lies between, and there is no such socket: use `bridged`.
+        """
+        stream = self._stream
+        with _both_turns(stream):
+            stream.check_sendable()
+            if not isinstance(stream.layer, SocketLayer):
+                raise TypeError(
+                    "this tunnel runs on TLS and has no socket of its own; use "
+                    "'async with tunnel.bridged() as sock'"
+                )
+            stream.hand_over()
+        return stream.sock
+
+    @asynccontextmanager
+    async def bridged(self) -> AsyncGenerator[socket.socket]:
+        """A real socket in any case: the tunnel's own, or one end of a bridge.
+
+        A bridge is a pair of connected loopback sockets, served by a task that ends with
+        the context. The tunnel is empty afterwards. The socket is non-blocking, and whoever
+        gets it closes it.
+        """
+        from .bridge import bridge  # noqa: PLC0415 - rarely needed
+
+        stream = self._stream
+        if isinstance(stream.layer, SocketLayer):
+            yield self.socket()
+            return
+        with _both_turns(stream):
+            stream.check_sendable()
+            stream.hand_over()
+        async with bridge(new_stream(stream.layer, stream.target)) as sock:
+            yield sock
+
+    async def aclose(self) -> None:
+        """Close it, waking whoever waits on it. May be called again."""
+        self._close()
+        await checkpoint()
+
+    def _close(self) -> None:
+        stream = self._stream
+        if stream.shut():
+            anyio.notify_closing(stream.sock)
+        stream.let_go()
+
+    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
+        """One fact of the connection by name; None if there is none.
+
+        Args:
+            name: "ssl_object", "socket", "client_addr", "server_addr" (the address that was
+                dialled, a proxy's), or "is_readable".
+        """
+        return extra_info(self._stream, name)
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """anyio's typed attributes: of the socket and, where there is one, of TLS."""
+        sock = self._stream.sock
+        attributes: dict[Any, Callable[[], Any]] = {
+            SocketAttribute.family: lambda: sock.family,
+            SocketAttribute.local_address: sock.getsockname,
+            SocketAttribute.raw_socket: lambda: sock,
+            SocketAttribute.remote_address: sock.getpeername,
+        }
+        layer = self._stream.layer
+        if isinstance(layer, TLSLayer):
+            attributes |= _tls_attributes(layer)
+        return attributes
+
+    async def _checkpoint(self) -> None:
+        self._streak += 1
+        if self._streak < _LONGEST_STREAK:
+            await checkpoint_if_cancelled()
+        else:
+            self._streak = 0
+            await checkpoint()
+
+    def __del__(self) -> None:
+        # No goodbye: a finalizer does no I/O and takes no lock.
+        if not self._stream.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._stream.sock.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self._stream.closed else ""
+        return f"<AsyncTunnel to {self.target} through {self._hops[-1].proxy.url}{state}>"
+
+
+def _tls_attributes(layer: TLSLayer) -> dict[Any, Callable[[], Any]]:
+    tls = layer.object
+    return {
+        TLSAttribute.alpn_protocol: tls.selected_alpn_protocol,
+        TLSAttribute.channel_binding_tls_unique: tls.get_channel_binding,
+        TLSAttribute.cipher: tls.cipher,
+        TLSAttribute.peer_certificate: lambda: tls.getpeercert(binary_form=False),
+        TLSAttribute.peer_certificate_binary: lambda: tls.getpeercert(binary_form=True),
+        TLSAttribute.server_side: lambda: False,
+        TLSAttribute.shared_ciphers: tls.shared_ciphers,
+        TLSAttribute.ssl_object: lambda: tls,
+        TLSAttribute.standard_compatible: lambda: layer.require_close_notify,
+        TLSAttribute.tls_version: tls.version,
+    }
+
+
+class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager costs 1 us a call
+    """The turn of a receiver or a sender, of whom there is one at a time."""
+
+    __slots__ = ("_lock", "_stream")
+
+    def __init__(self, stream: Stream, lock: Lock, doing: str) -> None:
+        stream.check_open()
+        if not lock.acquire(blocking=False):
+            raise anyio.BusyResourceError(doing)
+        self._stream: Final = stream
+        self._lock: Final = lock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+        if self._stream.closed:
+            self._stream.let_go()
+
+
+@contextmanager
+def _both_turns(stream: Stream) -> Generator[None]:
+    with _turn(stream, stream.reading, "receiving from"), _turn(
+        stream, stream.writing, "sending to"
+    ):
+        yield

@@ -1,0 +1,99 @@
+"""How a task waits: anyio, with one cancel scope for a whole operation.
+
+The scope's deadline moves with the operation's, so that an opening with three waits costs
+one scope. A cancellation that comes from outside closes the operation, which lets go of
+everything at once; nothing is awaited on that path.
+"""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+
+import anyio
+
+from connect_tunnel._net.waits import READ, AnyReady, Deadline, Expired, Ready, Settled
+
+if TYPE_CHECKING:
+    import socket
+
+    from connect_tunnel._net.waits import Operation, Wait
+
+T = TypeVar("T")
+
+
+async def run(operation: Operation[T], deadline: Deadline) -> T:
+    """Perform an operation, waiting in this task.
+
+    Raises:
+        Expired: The deadline passed, and the operation made nothing else of it.
+    """
+    try:
+        wait = next(operation)
+        while True:
+            at: float | None = None
+            with anyio.CancelScope() as scope:
+                while True:
+                    if deadline.at != at:
+                        at = deadline.at
+                        scope.deadline = _on_loop_clock(at)
+                    try:
+                        result = await _perform(wait)
+                    except Exception as error:  # noqa: BLE001 - the operation's to decide
+                        wait = operation.throw(error)
+                    else:
+                        wait = operation.send(result)
+            # The deadline passed. An operation that goes on has set another.
+            wait = operation.throw(Expired())
+    except StopIteration as stop:
+        done: T = stop.value
+        return done
+    except BaseException:
+        operation.close()
+        raise
+
+
+def _on_loop_clock(at: float | None) -> float:
+    """The same moment on the clock of the event loop, which need not be ours."""
+    return math.inf if at is None else anyio.current_time() + at - monotonic()
+
+
+async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
+    match wait:
+        case Ready(sock, direction):
+            await _ready(sock, direction)
+            return None
+        case AnyReady(interests, seconds):
+            return await _any_ready(interests, seconds)
+        case Settled(awaitable):
+            return await awaitable
+        case never:
+            assert_never(never)
+
+
+async def _ready(sock: socket.socket, direction: int) -> None:
+    try:
+        if direction == READ:
+            await anyio.wait_readable(sock)
+        else:
+            await anyio.wait_writable(sock)
+    except anyio.ClosedResourceError:
+        pass  # closed meanwhile: as ready as it will be, and whoever waited will find out
+
+
+async def _any_ready(
+    interests: list[tuple[socket.socket, int]], seconds: float | None
+) -> list[socket.socket]:
+    ready: list[socket.socket] = []
+
+    async def wait_for(sock: socket.socket, direction: int) -> None:
+        await _ready(sock, direction)
+        ready.append(sock)
+        tasks.cancel_scope.cancel()
+
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as tasks:
+            for interest in interests:
+                tasks.start_soon(wait_for, *interest)
+    return ready

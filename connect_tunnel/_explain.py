@@ -1,0 +1,107 @@
+"""The words for a proxy's no: what it said, in its own words, and one thing to try next.
+
+A message tells what happened, to which target, on what evidence; `TunnelError.__str__` puts
+the proxy and the hop before it and the hint behind it. It never holds more of the caller's
+credentials than the user name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ._errors import ProxyAuthenticationRequired, TunnelRefused
+
+if TYPE_CHECKING:
+    from ._challenge import Challenge
+    from ._response import ProxyResponse
+    from ._target import Target
+    from .auth import Auth
+
+_LONGEST_EXCERPT = 200
+
+_UNSEEN = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
+_BLANKS = re.compile(r"\s+")
+_DIAGNOSES = ("proxy-status", "x-squid-error")  # RFC 9209; and what squid says instead
+
+_HINTS = {
+    403: "it is the proxy's decision; many allow only some ports, 443 above all",
+    404: "the proxy may not find the target, or be a web server that does not know CONNECT",
+    405: "it may be a web server rather than a proxy",
+    501: "it may be a web server rather than a proxy",
+    401: "401 is no proxy's status; if credentials were sent, they were rejected",
+    426: "it asks for another version of HTTP",
+}
+_UNREACHED = "the proxy looks the target up and dials it itself, from where it stands"
+
+
+def refusal(response: ProxyResponse, goal: Target, auth: Auth | None) -> TunnelRefused:
+    """The error for an answer other than a 2xx."""
+    if response.status == 407:
+        return _unauthenticated(response, goal, auth)
+    hint = _UNREACHED if response.status in (500, 502, 503, 504) else _HINTS.get(response.status)
+    if 300 <= response.status < 400:
+        place = response.headers.get("location", "elsewhere")
+        hint = f"it points to {ascii(place[:100])}, which is not followed: a login page?"
+    said = _evidence(response)
+    message = f"refused the tunnel to {goal} ({_status(response)}){said}"
+    return TunnelRefused(message, response=response, hint=hint)
+
+
+def _unauthenticated(
+    response: ProxyResponse, goal: Target, auth: Auth | None
+) -> ProxyAuthenticationRequired:
+    challenges = challenges_of(response)
+    offered = ", ".join(_offer(challenge) for challenge in challenges) or "no scheme at all"
+    user = getattr(auth, "user", None)
+    if auth is None:
+        what = f"wants authentication for the tunnel to {goal}: it offers {offered}"
+        hint = "no credentials were given; pass auth=(user, password) to Proxy"
+    else:
+        whose = f"the credentials of {user!r}" if user is not None else "the credentials"
+        what = f"rejected {whose} for the tunnel to {goal}: it offers {offered}"
+        hint = None
+    return ProxyAuthenticationRequired(
+        f"{what}{_evidence(response)}", response=response, challenges=challenges, hint=hint
+    )
+
+
+def challenges_of(response: ProxyResponse) -> tuple[Challenge, ...]:
+    """What a 407 offers."""
+    from .auth import parse_challenges  # noqa: PLC0415 - for refusals only
+
+    return tuple(parse_challenges(response.headers.get_list("proxy-authenticate")))
+
+
+def _offer(challenge: Challenge) -> str:
+    return challenge.scheme if challenge.realm is None else (
+        f"{challenge.scheme} (realm {ascii(challenge.realm[:60])})"
+    )
+
+
+def _status(response: ProxyResponse) -> str:
+    return f"{response.status} {ascii(response.reason[:60])[1:-1]}".rstrip()
+
+
+def _evidence(response: ProxyResponse) -> str:
+    """What else the answer says: diagnostic fields, and the first text of its page."""
+    found = [
+        f"; {name.title()}: {ascii(value[:80])[1:-1]}"
+        for name in _DIAGNOSES
+        if (value := response.headers.get(name) or response.trailers.get(name))
+    ]
+    if page := excerpt(response):
+        found.append(f'; proxy said "{page}"')
+    return "".join(found)
+
+
+def excerpt(response: ProxyResponse) -> str:
+    """The first visible text of the body: no markup, nothing unprintable, 200 characters."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""  # never decoded: a small page may be gigabytes
+    text = _UNSEEN.sub(" ", response.body[:8192].decode("utf-8", "replace"))
+    text = _BLANKS.sub(" ", text).strip()
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if len(text) > _LONGEST_EXCERPT:
+        text = text[: _LONGEST_EXCERPT - 3] + "..."
+    return text

@@ -1,0 +1,105 @@
+"""Header fields that a caller adds to CONNECT, checked before they are sent.
+
+They are the proxy's, and strictly apart from anything inside the tunnel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ._secret import Secret
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ._target import Target
+
+FieldValue: TypeAlias = "str | bytes | None"
+FieldPairs: TypeAlias = "Mapping[str, FieldValue] | Iterable[tuple[str, FieldValue]]"
+FieldsLike: TypeAlias = "FieldPairs | Callable[[Target], FieldPairs | Awaitable[FieldPairs]]"
+
+USER_AGENT = f"connect_tunnel/{__version__}".encode()
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+# A CONNECT request has no content (RFC 9110, 9.3.6), so nothing may frame any or ask leave
+# to send it; nghttpx would chunk the tunnel, privoxy lose its first bytes.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer", b"te"})
+
+
+class InvalidField(ValueError):
+    """A field cannot be sent. The message never holds its value."""
+
+
+class RequestFields:
+    """The fields of a CONNECT request but for Host and credentials, ready to be sent.
+
+    Attributes:
+        host: What goes into Host instead of the authority, if the caller wants that.
+        credentials: A Proxy-Authorization that the caller made; sent as it is.
+        wire: All other fields as they go on the wire.
+        closes: Whether they say that the connection is not to be used again.
+    """
+
+    __slots__ = ("closes", "credentials", "host", "wire")
+
+    def __init__(self, pairs: FieldPairs = ()) -> None:
+        self.host: bytes | None = None
+        self.credentials: Secret[bytes] | None = None
+        self.closes = False
+        fields: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        agent: bytes | None = USER_AGENT
+        for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+            key, shown, octets = _read(name, value)
+            match key:
+                case b"host":
+                    self.host = octets
+                case b"user-agent":
+                    agent = octets
+                case b"proxy-authorization":
+                    self.credentials = None if octets is None else Secret(octets)
+                case _ if octets is not None:
+                    fields.setdefault(key, []).append((shown, octets))
+                    options = {option.strip().lower() for option in octets.split(b",")}
+                    self.closes |= key == b"connection" and b"close" in options
+        lines = [b"%b: %b\r\n" % pair for same in fields.values() for pair in same]
+        if agent is not None:
+            lines.insert(0, b"User-Agent: %b\r\n" % agent)
+        self.wire: Final = b"".join(lines)
+
+    def _facts(self) -> tuple[object, ...]:
+        return self.host, self.credentials, self.wire
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RequestFields) and self._facts() == other._facts()
+
+    def __hash__(self) -> int:
+        return hash(self._facts())
+
+    def __repr__(self) -> str:
+        # Names only: a value may be a token of the caller's.
+        names = [line.partition(b":")[0].decode() for line in self.wire.splitlines()]
+        return f"<RequestFields {', '.join(names)}>"
+
+
+def _read(name: object, value: object) -> tuple[bytes, bytes, bytes | None]:
+    if not isinstance(name, str) or not name.isascii() or not _TOKEN.fullmatch(name.encode()):
+        raise InvalidField("a header name is not a token (RFC 9110, 5.1)")
+    shown = name.encode()
+    if (key := shown.lower()) in _FRAMING:
+        raise InvalidField(f"{name} has no place in CONNECT, which has no content")
+    if value is None:
+        return key, shown, None
+    if isinstance(value, str):
+        if not value.isascii():
+            # Which octets? Latin-1 and UTF-8 disagree, so the caller has to say.
+            raise InvalidField(f"the value of {name} is not ASCII; give it as bytes")
+        value = value.encode()
+    if not isinstance(value, bytes) or not _VALUE.fullmatch(value):
+        raise InvalidField(f"the value of {name} is not a field value (RFC 9110, 5.5)")
+    if key == b"host" and not value:
+        raise InvalidField("Host is empty")
+    return key, shown, value

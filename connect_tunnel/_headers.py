@@ -1,0 +1,53 @@
+"""Header fields as a proxy sent them: case-insensitive, multi-valued, byte-exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+
+class Headers(Mapping[str, str]):
+    """The fields of a response, in order.
+
+    As a mapping it joins the values of a repeated field with ", " (RFC 9110, 5.3).
+    Octets outside ASCII are read as Latin-1, which loses nothing.
+
+    Attributes:
+        raw: Name and value of each field as it came, less the blanks around the value and
+            with obsolete line folding replaced by a blank (RFC 9112, 5.2).
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self.raw: Final = raw
+
+    def get_list(self, name: str) -> list[str]:
+        """The values of every field of that name, each as it stood on its line."""
+        wanted = name.lower().encode("latin-1", "replace")
+        return [value.decode("latin-1") for key, value in self.raw if key.lower() == wanted]
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_list(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(key.decode("latin-1").lower() for key, _ in self.raw))
+
+    def __len__(self) -> int:
+        return len({key.lower() for key, _ in self.raw})
+
+    def __eq__(self, other: object) -> bool:
+        return self.raw == other.raw if isinstance(other, Headers) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Headers, (self.raw,)
+
+    def __repr__(self) -> str:
+        # Names only: the values of some are secrets (Proxy-Authentication-Info, Set-Cookie).
+        return f"<Headers {', '.join(self)}>"

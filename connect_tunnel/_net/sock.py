@@ -1,0 +1,124 @@
+"""A kernel socket as the lowest layer of a connection."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SocketOption: TypeAlias = "tuple[int, int, int | bytes]"
+
+# Larger reads fall into a trap of glibc: buffers past 128 KiB are unmapped when freed, and
+# each read then pays for fresh pages; four times the CPU.
+MAX_READ = 65536
+_PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
+
+
+class Layer(Protocol):
+    """A stream of bytes that never waits: TCP, or TLS over another layer.
+
+    `sock` is what to wait for when a verb says "not now".
+    """
+
+    @property
+    def sock(self) -> socket.socket:
+        """The kernel socket at the bottom."""
+        ...
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """Take some bytes: empty at the end of the stream, None if there are none yet."""
+        ...
+
+    def peek_now(self) -> bytes | None:
+        """Look at the next bytes without taking them."""
+        ...
+
+    def take_now(self, count: int) -> None:
+        """Take bytes that `peek_now` showed."""
+        ...
+
+    def send_now(self, data: memoryview) -> int:
+        """Accept some of the data, and say how much."""
+        ...
+
+    def flush_now(self) -> bool:
+        """Say whether the kernel has all that was accepted."""
+        ...
+
+    def end_now(self) -> None:
+        """End the sending side, what was accepted going first."""
+        ...
+
+    def close_now(self, *, cleanly: bool) -> None:
+        """Say goodbye as far as that can be done at once. The socket stays open."""
+        ...
+
+
+class SocketLayer:
+    """TCP."""
+
+    __slots__ = ("sock",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock: Final = sock
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """Take some bytes: empty at the end of the stream, None if there are none yet."""
+        try:
+            return self.sock.recv(max_bytes)
+        except BlockingIOError:
+            return None
+
+    def peek_now(self) -> bytes | None:
+        """Look at the next bytes; they stay in the kernel, the target's among them."""
+        try:
+            return self.sock.recv(_PEEK, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+
+    def take_now(self, count: int) -> None:
+        """Take bytes that `peek_now` showed; the kernel has them, so this cannot fall short."""
+        self.sock.recv(count)
+
+    def send_now(self, data: memoryview) -> int:
+        """Give the kernel what it takes."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+
+    def flush_now(self) -> bool:
+        """Nothing is ever kept back."""
+        return True
+
+    def end_now(self) -> None:
+        """Send a FIN."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close_now(self, *, cleanly: bool) -> None:
+        """TCP says goodbye when the socket is closed."""
+
+
+def new_socket(
+    family: int,
+    local_address: tuple[str, int] | None,
+    options: Iterable[SocketOption],
+) -> socket.socket:
+    """A TCP socket, non-blocking from here to its close."""
+    # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setblocking(False)
+        # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in options:
+            sock.setsockopt(*option)
+        if local_address is not None:
+            sock.bind(local_address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,227 @@
+"""An open tunnel, as both shells see it.
+
+The rules of a stream live here, once: one reader and one writer at a time, a send that was
+cut short is the last one, closing wakes whoever waits. The shells add how to wait.
+"""
+
+from __future__ import annotations
+
+import ssl
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed
+
+from .sock import MAX_READ
+from .tls import TLSLayer, default_context
+from .tls_words import explain_tls
+from .waits import READ, WRITE, Ready
+
+if TYPE_CHECKING:
+    import socket
+    from typing import NoReturn
+
+    from connect_tunnel._errors import TunnelError
+
+    from .sock import Layer
+    from .waits import Operation
+
+_GAP = "an earlier write was cut short, so the stream has a gap"
+_ENDED = "its sending side was ended"
+
+
+class Stream:
+    """A layer in use.
+
+    Attributes:
+        layer: The outermost layer.
+        sock: The kernel socket at the bottom.
+        reading: Held by whoever reads.
+        writing: Held by whoever writes.
+        broken_kind, closed_kind: The classes of errors; an async shell has its own.
+    """
+
+    __slots__ = (
+        "_handed_over", "_shutting", "_unsendable", "broken_kind", "closed", "closed_kind", "layer",
+        "reading", "sock", "target", "writing",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        layer: Layer,
+        target: str,
+        broken_kind: type[TunnelError] = TunnelBroken,
+        closed_kind: type[TunnelError] = TunnelClosed,
+    ) -> None:
+        self.layer: Final = layer
+        self.sock: Final[socket.socket] = layer.sock
+        self.target: Final = target
+        self.broken_kind: Final = broken_kind
+        self.closed_kind: Final = closed_kind
+        self.reading: Final = Lock()
+        self.writing: Final = Lock()
+        self.closed = False
+        self._shutting: Final = Lock()
+        self._handed_over = False
+        self._unsendable: str | None = None
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """Take some bytes: empty at the end, None if there are none yet."""
+        try:
+            return self.layer.receive_now(max_bytes if max_bytes < MAX_READ else MAX_READ)
+        except OSError as error:
+            self._fail(error)
+
+    def receive(self, max_bytes: int) -> Operation[bytes]:
+        """Wait for some bytes; empty at the end."""
+        while (data := self.receive_now(max_bytes)) is None:
+            yield from self._ready(READ)
+        return data
+
+    def send(self, data: memoryview) -> Operation[None]:
+        """Send all of the data. If it is cut short, nothing can be sent any more.
+
+        Raises:
+            TunnelBroken: The connection broke, or an earlier send was cut short.
+        """
+        begun = whole = False
+        try:
+            while data:
+                if count := self.send_now(data):
+                    begun, data = True, data[count:]
+                else:
+                    yield from self._ready(WRITE)
+            while not self.flush_now():
+                yield from self._ready(WRITE)
+            whole = True
+        finally:
+            if begun and not whole and not self.closed:
+                self._unsendable = _GAP
+
+    def send_now(self, data: memoryview) -> int:
+        """Accept some of the data, and say how much; the caller sees to the rest."""
+        self.check_sendable()
+        try:
+            return self.layer.send_now(data)
+        except OSError as error:
+            self._fail(error)
+
+    def flush_now(self) -> bool:
+        """Say whether the kernel has all that was accepted."""
+        try:
+            return self.layer.flush_now()
+        except OSError as error:
+            self._fail(error)
+
+    def end(self) -> Operation[None]:
+        """End the sending side."""
+        self.end_now()
+        while not self.flush_now():
+            yield from self._ready(WRITE)
+
+    def end_now(self) -> None:
+        """End the sending side, as far as that can be done at once."""
+        self.check_sendable()
+        self._unsendable = _ENDED
+        try:
+            self.layer.end_now()
+        except OSError as error:
+            self._fail(error)
+
+    def check_sendable(self) -> None:
+        """Raise what a write must raise before it begins."""
+        self.check_open()
+        if self._unsendable is not None:
+            raise self.broken_kind(
+                f"cannot send through the tunnel to {self.target}: {self._unsendable}",
+                target=self.target, phase="tunnel",
+            )  # fmt: skip
+
+    def check_open(self) -> None:
+        """Raise if the tunnel was closed."""
+        if self.closed:
+            raise self.closed_kind(
+                f"the tunnel to {self.target} is closed", target=self.target, phase="tunnel"
+            )
+
+    def start_tls(
+        self,
+        context: ssl.SSLContext | None,
+        server_hostname: str,
+        *,
+        require_close_notify: bool,
+    ) -> Operation[TLSLayer]:
+        """Speak TLS with the target; what came before it begins is its input.
+
+        Raises:
+            TargetTLSError: The handshake failed; the tunnel is of no use any more.
+        """
+        self.check_sendable()
+        tls = TLSLayer(
+            self.layer,
+            context or default_context("target"),
+            server_hostname,
+            require_close_notify=require_close_notify,
+        )
+        try:
+            yield from tls.handshake()
+        except OSError as error:
+            self.check_open()
+            complaint, hint = explain_tls(error, tls.greeting)
+            raise TargetTLSError(
+                f"the tunnel to {self.target} is open, but {server_hostname} {complaint}",
+                target=self.target, phase="target_tls", hint=hint, errno=error.errno,
+            ) from error  # fmt: skip
+        return tls
+
+    def _ready(self, direction: int) -> Operation[None]:
+        yield Ready(self.sock, direction)
+        self.check_open()
+
+    def shut(self) -> bool:
+        """Mark it closed and say goodbye, without waiting; False if that was done before.
+
+        The shell then wakes whoever waits and calls `let_go`.
+        """
+        if not self._shutting.acquire(blocking=False):
+            return False
+        # A write that goes on now will have a gap, and after a gap no clean end may come.
+        cleanly = self._unsendable != _GAP and not self.writing.locked()
+        self.closed = True
+        self.layer.close_now(cleanly=cleanly)
+        return True
+
+    def hand_over(self) -> None:
+        """Mark it closed, and leave the descriptor to whoever has it now."""
+        self._shutting.acquire(blocking=False)
+        self.closed = self._handed_over = True
+
+    def drop(self) -> None:
+        """Mark it closed without a goodbye: the peer must not take this for an end."""
+        self._shutting.acquire(blocking=False)
+        self.closed = True
+
+    def let_go(self) -> None:
+        """Close the descriptor once nobody is in the middle of using it.
+
+        Called by whoever closes, and then by reader and writer as they leave: the number
+        may be another connection's as soon as it is closed.
+        """
+        if not self._handed_over and self.reading.acquire(blocking=False):
+            if self.writing.acquire(blocking=False):
+                self.sock.close()
+                self.writing.release()
+            self.reading.release()
+
+    def _fail(self, error: OSError) -> NoReturn:
+        self.check_open()  # what a closed descriptor says is of no interest
+        if isinstance(error, ssl.SSLEOFError):
+            said = "ended without a close_notify: what was received may be cut short"
+        elif isinstance(error, ssl.SSLError):
+            said = f"broke: {error.reason or error}"
+        else:
+            said = f"broke: {error.strerror or error}"
+        raise self.broken_kind(
+            f"the tunnel to {self.target} {said}",
+            target=self.target, phase="tunnel", errno=error.errno,
+        ) from error  # fmt: skip

@@ -1,0 +1,234 @@
+"""TLS over any layer, by two MemoryBIOs: one text for both shells and for any depth.
+
+`ssl.SSLSocket` needs a kernel socket below it and is not safe for a reader and a writer in
+two threads; asyncio's own TLS keeps 256 KiB a layer. This keeps 17 to 31 KiB. A lock guards
+the SSLObject, which reader and writer share; it is never held across a wait, and an inner
+layer takes its own before that of the layer below, so they cannot block each other.
+
+What has been encrypted is kept until the layer below has all of it: records cannot be taken
+back, and one lost record ends the connection.
+"""
+
+from __future__ import annotations
+
+import ssl
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from .sock import MAX_READ
+from .waits import READ, WRITE, Ready
+
+if TYPE_CHECKING:
+    import socket
+
+    from .sock import Layer
+    from .waits import Operation
+
+_MAX_PLAINTEXT = 65536  # encrypted at once: what is kept when the peer does not read
+_PEEK = 4096
+
+
+class TLSLayer:
+    """TLS over another layer.
+
+    Args:
+        below: The layer that carries it.
+        context: Used as it is.
+        server_hostname: Whose certificate the peer must have.
+        require_close_notify: Whether an end without close_notify is a truncation.
+    """
+
+    __slots__ = (
+        "_below", "_bye", "_ended", "_incoming", "_lock", "_outbox", "_outgoing", "_seen", "greeting",
+        "object", "require_close_notify", "sock",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        below: Layer,
+        context: ssl.SSLContext,
+        server_hostname: str,
+        *,
+        require_close_notify: bool,
+    ) -> None:
+        self.sock: Final[socket.socket] = below.sock
+        self.require_close_notify: Final = require_close_notify
+        self._below: Final = below
+        self._incoming: Final = ssl.MemoryBIO()
+        self._outgoing: Final = ssl.MemoryBIO()
+        self._lock: Final = Lock()
+        self._outbox = memoryview(b"")
+        self._seen = b""  # decrypted, and not taken yet
+        self._ended = False
+        self._bye = False
+        self.greeting = b""  # what the peer began with: evidence, if it is not TLS
+        self.object: Final = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname
+        )
+
+    def handshake(self) -> Operation[None]:
+        """Shake hands.
+
+        Raises:
+            ssl.SSLError: The peer cannot or may not be spoken to.
+            OSError: The layer below broke.
+        """
+        while not self._handshake_now():
+            yield Ready(self.sock, READ if self.flush_now() else WRITE)
+        while not self.flush_now():
+            yield Ready(self.sock, WRITE)
+
+    def _handshake_now(self) -> bool:
+        with self._lock:
+            try:
+                while True:
+                    try:
+                        self.object.do_handshake()
+                    except ssl.SSLWantReadError:
+                        self._drain()
+                        if not self._fill():
+                            return False
+                    else:
+                        return True
+            except ssl.SSLError:
+                self._drain()  # the alert that tells the peer why
+                raise
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        """Take some bytes: empty at the end of the stream, None if there are none yet."""
+        with self._lock:
+            if self._seen:
+                data, self._seen = self._seen[:max_bytes], self._seen[max_bytes:]
+                return data
+            return self._decrypt(max_bytes)
+
+    def peek_now(self) -> bytes | None:
+        """Look at the next bytes; what is not taken is kept for `receive_now`."""
+        with self._lock:
+            if not self._seen:
+                data = self._decrypt(_PEEK)
+                if not data:
+                    return data
+                self._seen = data
+            return self._seen
+
+    def take_now(self, count: int) -> None:
+        """Take bytes that `peek_now` showed."""
+        with self._lock:
+            self._seen = self._seen[count:]
+
+    def _decrypt(self, max_bytes: int) -> bytes | None:
+        """Read up to so many bytes; a record holds 16 KiB at most, so several at a time."""
+        parts: list[bytes] = []
+        room = max_bytes
+        while room and not self._ended:
+            try:
+                part = self.object.read(room)
+            except ssl.SSLWantReadError:
+                # What it had to say by itself (an alert, a new key) goes out with the rest.
+                self._drain()
+                if parts or not self._fill():
+                    break
+                continue
+            except ssl.SSLEOFError:
+                if self.require_close_notify and not parts:
+                    raise
+                self._ended = not self.require_close_notify
+                break
+            if not part:
+                self._ended = True
+                break
+            parts.append(part)
+            room -= len(part)
+            if not (self._incoming.pending or self.object.pending()):
+                break
+        if len(parts) == 1:
+            return parts[0]
+        return b"".join(parts) if parts or self._ended else None
+
+    def _fill(self) -> bool:
+        """Feed what has arrived; False if nothing has."""
+        data = self._below.receive_now(MAX_READ)
+        if data is None:
+            return False
+        self.greeting = self.greeting or data[:48]
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return True
+
+    def send_now(self, data: memoryview) -> int:
+        """Encrypt some of the data, once what was encrypted before is gone."""
+        with self._lock:
+            if not self._drain():
+                return 0
+            count = self.object.write(data[:_MAX_PLAINTEXT])
+            self._drain()
+            return count
+
+    def flush_now(self) -> bool:
+        """Say whether the kernel has all that was encrypted."""
+        with self._lock:
+            return self._drain()
+
+    def _drain(self) -> bool:
+        if self._outgoing.pending:
+            data = self._outgoing.read()
+            self._outbox = memoryview(b"".join((self._outbox, data)) if self._outbox else data)
+        while self._outbox:
+            count = self._below.send_now(self._outbox)
+            if not count:
+                return False
+            self._outbox = self._outbox[count:]
+        return self._below.flush_now()
+
+    def end_now(self) -> None:
+        """Send close_notify, and go on reading (RFC 8446, 6.1)."""
+        with self._lock:
+            if self._bye:
+                return
+            self._bye = True
+            # OpenSSL looks for the peer's close_notify at once, and takes data that comes
+            # before it for an error: so what has arrived is put out of its sight.
+            while self.object.pending():
+                self._seen += self.object.read(_PEEK)
+            arrived = self._incoming.read()
+            try:
+                self.object.unwrap()
+            except ssl.SSLWantReadError:
+                pass
+            finally:
+                self._incoming.write(arrived)
+            self._drain()
+
+    def close_now(self, *, cleanly: bool) -> None:
+        """Send close_notify unless something that belongs before it is missing."""
+        if cleanly:
+            try:
+                self.end_now()
+            except (ssl.SSLError, OSError):
+                cleanly = False
+        self._below.close_now(cleanly=cleanly and not self._outbox)
+
+
+_contexts: dict[str, ssl.SSLContext] = {}
+_making: Final = Lock()
+
+
+def default_context(kind: str) -> ssl.SSLContext:
+    """The context for "proxy" or "target", made once per process.
+
+    Making one reads the system's certificates: 18 to 40 ms of CPU, many times what opening
+    a tunnel costs. Each kind has its own, so that no session ticket, certificate or setting
+    crosses from one to the other.
+    """
+    with _making:
+        if kind not in _contexts:
+            context = ssl.create_default_context()
+            context.hostname_checks_common_name = False  # RFC 9110, 4.3.4
+            context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1, and sound anyway
+            if kind == "proxy":
+                context.set_alpn_protocols(["http/1.1"])
+            _contexts[kind] = context
+        return _contexts[kind]

@@ -1,0 +1,77 @@
+"""The second vocabulary: what an operation asks of a thread or of an event loop.
+
+A program (`_steps.py`) asks for bytes and is indifferent to sockets. An *operation* has the
+sockets, all of them non-blocking, tries first, and yields a wait only when the kernel says
+"not now". There are three things to wait for, and each shell performs them in its
+`wait.py`. Nothing else in this library differs between threads, asyncio and trio.
+
+Time is a `Deadline`, shared with whoever waits and moved by the driver as parts begin. When
+it passes, `Expired` is thrown in where the operation waits. An operation that is cancelled
+is closed; it may hold on to nothing but what its `finally` lets go of without waiting.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Generator
+
+T = TypeVar("T")
+
+READ: Final = 1
+WRITE: Final = 2
+
+
+class Ready:
+    """Wait until one socket can be read from, or written to."""
+
+    __slots__ = __match_args__ = ("sock", "direction")
+
+    def __init__(self, sock: socket.socket, direction: int) -> None:
+        self.sock: Final = sock
+        self.direction: Final = direction
+
+
+class AnyReady:
+    """Wait until one of several can, for so many seconds at most; sends which ones can."""
+
+    __slots__ = __match_args__ = ("interests", "seconds")
+
+    def __init__(
+        self, interests: list[tuple[socket.socket, int]], seconds: float | None = None
+    ) -> None:
+        self.interests: Final = interests
+        self.seconds: Final = seconds
+
+
+class Settled:
+    """Wait for an awaitable of the caller's; sends its result."""
+
+    __slots__ = __match_args__ = ("awaitable",)
+
+    def __init__(self, awaitable: Awaitable[Any]) -> None:
+        self.awaitable: Final = awaitable
+
+
+Wait: TypeAlias = Ready | AnyReady | Settled
+Operation: TypeAlias = "Generator[Wait, Any, T]"
+
+
+class Deadline:
+    """When to stop waiting, on the monotonic clock; None for never."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.at = None if seconds is None else monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds until then, 0 if it is past."""
+        return None if self.at is None else max(0.0, self.at - monotonic())
+
+
+class Expired(Exception):  # noqa: N818 - an event, turned into a TunnelTimeout by who knows which
+    """The deadline passed while an operation waited."""

@@ -1,0 +1,176 @@
+"""What a program may ask of the outside world.
+
+A *program* is the logic of this library: a generator that yields *steps*, is sent
+their results, and returns what it was for. It never touches a socket, a clock, a lock
+or an event loop. Reading one is easy once you know that ::
+
+    seen = yield from Peek()
+
+means "ask whoever runs me to look at the next bytes, and go on with what they saw".
+`yield from` rather than `yield` because a step is iterable: its `__iter__` yields the
+step itself and returns the result with its own type, so that a type checker follows a
+`bytes` from the driver into the program, and so that a program and a single step are
+composed by the same two words.
+
+Who performs the steps? One driver (`_net/driver.py`) does, in terms of non-blocking
+sockets, and where it would have to wait it yields in its turn to the thread or to the
+event loop (`_net/waits.py` has the second half of this story). A test performs them from
+a list of byte strings (`connect_tunnel.testing.replay`). The same text therefore serves
+threads, asyncio, trio and a test that needs none of them.
+
+What a program must not do:
+
+* `yield` inside `finally`, `with`, or an `except` that catches GeneratorExit. A program
+  that is cancelled is closed, and nobody answers it any more. There is nothing to clean
+  up either: descriptors belong to the driver, which closes them without waiting.
+* catch the end of the total deadline. It never enters a program; only what a step can
+  fail with does, the timeout of a part (`Enter`) among it.
+* forget the `yield from`. A step that nobody yields does nothing, and no type checker
+  says so; a test reads the source for it.
+
+Peek, then take. `Peek` looks at what has arrived and leaves it there; `Take` takes what
+was seen to be ours. On a kernel socket that is MSG_PEEK, so the first bytes of the target
+are never in our memory and the socket that is handed over is as good as new. A program
+cannot over-read, because it has no verb for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._errors import Phase
+    from ._route import Hop
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+P = ParamSpec("P")
+
+Address: TypeAlias = "tuple[int, tuple[Any, ...]]"
+"""An address family and a socket address: opaque to programs."""
+
+
+class Step(Generic[R_co]):
+    """Something to be done by the driver, and the type of what comes of it."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Generator[Step[Any], Any, R_co]:
+        result: R_co = yield self
+        return result
+
+
+Program: TypeAlias = Generator[Step[Any], Any, T]
+
+
+class Enter(Step[None]):
+    """Say which part begins, at which hop.
+
+    It labels every failure that follows and starts the clock of that part: the caller's
+    `Timeout`, and `seconds` where the program has a limit of its own, which never
+    exceeds what is left of the total. A part that takes too long is a TunnelTimeout
+    thrown into the program.
+    """
+
+    __slots__ = __match_args__ = ("phase", "hop", "seconds")
+
+    def __init__(self, phase: Phase, hop: Hop, seconds: float | None = None) -> None:
+        self.phase: Final = phase
+        self.hop: Final = hop
+        self.seconds: Final = seconds
+
+
+class Resolve(Step["list[Address]"]):
+    """Look a host up. Numeric hosts are not looked up."""
+
+    __slots__ = __match_args__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host: Final = host
+        self.port: Final = port
+
+
+class Dial(Step[None]):
+    """Connect to whichever of the addresses answers first (RFC 8305)."""
+
+    __slots__ = __match_args__ = ("addresses",)
+
+    def __init__(self, addresses: list[Address]) -> None:
+        self.addresses: Final = addresses
+
+
+class StartTLS(Step["str | None"]):
+    """Begin TLS on what is open, verify the peer, and learn the protocol ALPN chose.
+
+    Without a context, the process's own for proxies.
+    """
+
+    __slots__ = __match_args__ = ("context", "server_hostname", "require_close_notify")
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None,
+        server_hostname: str,
+        *,
+        require_close_notify: bool = True,
+    ) -> None:
+        self.context: Final = context
+        self.server_hostname: Final = server_hostname
+        self.require_close_notify: Final = require_close_notify
+
+
+class Send(Step[None]):
+    """Send all of the data, in as few segments as the kernel makes of one write."""
+
+    __slots__ = __match_args__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data: Final = data
+
+    def __repr__(self) -> str:
+        # The data may hold credentials, and tracebacks print the locals they find.
+        return f"Send(<{len(self.data)} bytes>)"
+
+
+class Peek(Step[bytes]):
+    """Look at the next bytes without taking them; empty at the end of the stream."""
+
+    __slots__ = __match_args__ = ()
+
+
+class Take(Step[None]):
+    """Take bytes that were seen; the count never exceeds what the last Peek showed."""
+
+    __slots__ = __match_args__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count: Final = count
+
+
+class HangUp(Step[None]):
+    """Close the connection."""
+
+    __slots__ = __match_args__ = ()
+
+
+class Call(Step[T]):
+    """Call something of the user's, and await what it returns where that is needed."""
+
+    __slots__ = __match_args__ = ("function",)
+
+    def __init__(
+        self, function: Callable[P, T | Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        self.function: Final[Callable[[], T | Awaitable[T]]] = lambda: function(*args, **kwargs)
+
+
+class Offload(Step[T]):
+    """Call something that blocks, in a thread that is abandoned when time runs out."""
+
+    __slots__ = __match_args__ = ("function",)
+
+    def __init__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None:
+        self.function: Final[Callable[[], T]] = lambda: function(*args, **kwargs)

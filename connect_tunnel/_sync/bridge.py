@@ -1,0 +1,40 @@
+"""A real socket where the tunnel is none: one end of a pair, and a thread that serves it."""
+
+from __future__ import annotations
+
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from connect_tunnel._net.pair import abort, socket_pair
+from connect_tunnel._net.relay import relay
+from connect_tunnel._net.sock import SocketLayer
+from connect_tunnel._net.stream import Stream
+from connect_tunnel._net.waits import Deadline
+
+from .wait import run
+
+if TYPE_CHECKING:
+    import socket
+
+
+def bridge(stream: Stream) -> socket.socket:
+    """Join a stream to a new socket, which is returned; the thread ends when they do."""
+    near, far = socket_pair()
+    other = Stream(SocketLayer(far), stream.target)
+    Thread(
+        target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True
+    ).start()
+    return near
+
+
+def _serve(stream: Stream, other: Stream) -> None:
+    try:
+        run(relay(stream, other), Deadline())
+    except OSError:
+        # What broke on one side breaks on the other: a reset stays a reset.
+        abort(stream)
+        abort(other)
+    finally:
+        for each in (stream, other):
+            each.shut()
+            each.let_go()

@@ -1,0 +1,167 @@
+"""Opening tunnels, for threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from connect_tunnel._errors import InvalidProxy, TunnelClosed
+from connect_tunnel._net.driver import Driver
+from connect_tunnel._net.stream import Stream
+from connect_tunnel._open import Opened, Refused, open_tunnel as program, request_tunnel
+from connect_tunnel._target import Target
+from connect_tunnel._timeout import Timeout
+from connect_tunnel._via import read_via
+
+from .refusal import Refusal
+from .tunnel import Tunnel
+from .wait import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from connect_tunnel._net.sock import SocketOption
+    from connect_tunnel._target import TargetLike
+    from connect_tunnel._timeout import TimeoutLike
+    from connect_tunnel._via import Hops, Via
+
+T = TypeVar("T")
+
+
+def open_tunnel(
+    target: TargetLike,
+    *,
+    via: Via,
+    timeout: TimeoutLike = 30.0,
+    local_address: tuple[str, int] | None = None,
+    socket_options: Sequence[SocketOption] = (),
+) -> Tunnel:
+    """Open a tunnel to the target through an HTTP proxy, or through several.
+
+    Args:
+        target: "host:port", a pair of host and port, or a Target.
+        via: The URL of a proxy, a Proxy, or a list of these, where the first is dialled and
+            the last opens the tunnel.
+        timeout: Seconds for all of it, None for no limit, or a Timeout with parts.
+        local_address: Host and port to dial from.
+        socket_options: For `setsockopt` on the socket to the first proxy.
+
+    Raises:
+        InvalidTarget, InvalidProxy: What was asked for cannot be; nothing was sent.
+        TunnelRefused: A proxy said no; its answer is in `response`.
+        TunnelTimeout: Time ran out; `phase` says where it went.
+        TunnelError: Another of its kinds says what else went wrong.
+
+    Source: RFC 9110, 9.3.6.
+    """
+    hops = read_via(via)
+    del via  # a traceback would print it, and it may hold a password
+    if isinstance(hops, InvalidProxy):
+        raise hops
+    return _open(Target.parse(target), hops, Timeout.parse(timeout), local_address, socket_options)
+
+
+def _open(
+    target: Target,
+    hops: Hops,
+    timeout: Timeout,
+    local_address: tuple[str, int] | None,
+    socket_options: Sequence[SocketOption],
+) -> Tunnel:
+    driver = Driver(
+        target.authority, timeout, local_address=local_address, socket_options=socket_options
+    )
+    opened = run(driver.run(program(hops, target)), driver.deadline)
+    return _tunnel(driver, target, hops, opened)
+
+
+def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> Tunnel:
+    return Tunnel(Stream(driver.release(), target.authority), target, hops, opened.responses)
+
+
+class Dialer:
+    """A way there, kept. Safe between threads and after a fork.
+
+    Args:
+        via, timeout, local_address, socket_options: As for `open_tunnel`.
+
+    Raises:
+        InvalidProxy: There is no such way.
+    """
+
+    __slots__ = ("_closed", "_hops", "_local_address", "_socket_options", "_timeout")
+
+    def __init__(
+        self,
+        via: Via,
+        *,
+        timeout: TimeoutLike = 30.0,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> None:
+        hops = read_via(via)
+        del via
+        if isinstance(hops, InvalidProxy):
+            raise hops
+        self._hops: Final = hops
+        self._timeout: Final = Timeout.parse(timeout)
+        self._local_address: Final = local_address
+        self._socket_options: Final = tuple(socket_options)
+        self._closed = False
+
+    def open_tunnel(self, target: TargetLike) -> Tunnel:
+        """Open a tunnel to the target.
+
+        Raises:
+            TunnelError: As `connect_tunnel.open_tunnel` does.
+        """
+        self._check_open()
+        return _open(
+            Target.parse(target),
+            self._hops,
+            self._timeout,
+            self._local_address,
+            self._socket_options,
+        )
+
+    def request_tunnel(self, target: TargetLike) -> Tunnel | Refusal:
+        """Ask for a tunnel to the target, and take a refusal as a value.
+
+        Raises:
+            TunnelError: As `open_tunnel` does, but for TunnelRefused.
+        """
+        self._check_open()
+        parsed = Target.parse(target)
+        driver = Driver(
+            parsed.authority,
+            self._timeout,
+            local_address=self._local_address,
+            socket_options=self._socket_options,
+        )
+        outcome = run(driver.run(request_tunnel(self._hops, parsed)), driver.deadline)
+        if isinstance(outcome, Refused):
+            return Refusal(driver, outcome)
+        return _tunnel(driver, parsed, self._hops, outcome)
+
+    def close(self) -> None:
+        """Open no more tunnels. Those that are open live on."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TunnelClosed("the dialer is closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Dialer via {' -> '.join(hop.proxy.url for hop in self._hops)}>"

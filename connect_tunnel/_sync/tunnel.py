@@ -1,0 +1,252 @@
+"""An open tunnel, for threads."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from connect_tunnel._errors import TunnelTimeout
+from connect_tunnel._net.extra import extra_info
+from connect_tunnel._net.sock import MAX_READ, SocketLayer
+from connect_tunnel._net.stream import Stream
+from connect_tunnel._net.waits import Deadline, Expired
+from connect_tunnel._route import Route
+from connect_tunnel._timeout import seconds
+
+from .wait import run
+
+if TYPE_CHECKING:
+    import ssl
+    from threading import Lock
+    from types import TracebackType
+    from typing import Self
+
+    from connect_tunnel._errors import Phase
+    from connect_tunnel._net.waits import Operation
+    from connect_tunnel._open import Hops
+    from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._target import Target
+
+T = TypeVar("T")
+
+
+class Tunnel:
+    """A stream to the target, with nothing on it but the target's bytes.
+
+    One thread may read while another writes; a second reader or writer at the same time is
+    a RuntimeError. Close it, or use it in a `with` statement.
+
+    Attributes:
+        target: Where it leads.
+    """
+
+    __slots__ = ("__weakref__", "_hops", "_responses", "_stream", "target")
+
+    def __init__(
+        self, stream: Stream, target: Target, hops: Hops, responses: tuple[ProxyResponse, ...]
+    ) -> None:
+        self.target: Final = target
+        self._stream: Stream = stream
+        self._hops: Final = hops
+        self._responses: Final = responses
+
+    @property
+    def response(self) -> ProxyResponse:
+        """The 2xx that opened it, of the last hop."""
+        return self._responses[-1]
+
+    @property
+    def route(self) -> Route:
+        """Each hop on the way, and what it answered."""
+        return Route(tuple(hop.proxy.url for hop in self._hops), self._responses)
+
+    def read(self, max_bytes: int = MAX_READ, timeout: float | None = None) -> bytes:
+        """Read what has arrived, waiting until something has.
+
+        Args:
+            max_bytes: No more than this, and no more than 64 KiB.
+            timeout: In seconds; None for no limit.
+
+        Returns:
+            Some bytes, or none at the end of the stream.
+
+        Raises:
+            TunnelTimeout: Nothing came in time. Nothing is lost, and reading may go on.
+            TunnelBroken: It was reset or truncated.
+            TunnelClosed: It is closed, or was closed meanwhile.
+        """
+        if max_bytes < 1:
+            raise ValueError("max_bytes is at least 1")
+        stream = self._stream
+        with _turn(stream, stream.reading, "reading from"):
+            if (data := stream.receive_now(max_bytes)) is not None:
+                return data
+            return self._wait_for(stream.receive(max_bytes), timeout, "no data came")
+
+    def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
+        """Send all of the data.
+
+        Args:
+            data: What to send.
+            timeout: In seconds; None for no limit.
+
+        Raises:
+            TunnelTimeout: It could not be sent in time. If some of it was, the tunnel can
+                send no more, since the target would not know of the gap.
+            TunnelBroken: The connection broke, or an earlier write was cut short.
+            TunnelClosed: It is closed, or was closed meanwhile.
+        """
+        stream = self._stream
+        with _turn(stream, stream.writing, "writing to"):
+            self._wait_for(stream.send(memoryview(data).cast("B")), timeout, "it was not all sent")
+
+    def send_eof(self, timeout: float | None = None) -> None:
+        """End the sending side: nothing more will be written, reading goes on.
+
+        Use it only where the protocol inside demands it. Of 17 HTTP/1 proxies that we know
+        11 close the other direction too when they see the end of one, and the target's
+        answer is lost: squid, tinyproxy, envoy, nghttpx, privoxy and mitmproxy among them.
+        """
+        stream = self._stream
+        with _turn(stream, stream.writing, "writing to"):
+            self._wait_for(stream.end(), timeout, "the end was not sent")
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        *,
+        timeout: float | None = None,
+        require_close_notify: bool = True,
+    ) -> Tunnel:
+        """Speak TLS with the target, whatever the tunnel runs on.
+
+        The tunnel this is called on is empty afterwards; the new one takes its place.
+
+        Args:
+            ssl_context: Used as it is and never changed; without one, the process's default
+                for targets, which verifies the certificate.
+            server_hostname: Whose certificate it must be; the target's host by default.
+            timeout: For the handshake, in seconds; None for no limit.
+            require_close_notify: Whether an end of TLS without its close_notify counts as
+                a truncation rather than an end.
+
+        Raises:
+            TargetTLSError: The handshake failed, and the tunnel was closed.
+            TunnelTimeout: It did not finish in time, and the tunnel was closed.
+        """
+        stream = self._stream
+        name = self.target.server_hostname if server_hostname is None else server_hostname
+        with _turn(stream, stream.reading, "reading from"), _turn(
+            stream, stream.writing, "writing to"
+        ):
+            try:
+                tls = self._wait_for(
+                    stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
+                    timeout, "the TLS handshake did not finish", phase="target_tls",
+                )  # fmt: skip
+            except BaseException:
+                self._drop()
+                raise
+            stream.hand_over()
+        return Tunnel(Stream(tls, stream.target), self.target, self._hops, self._responses)
+
+    def socket(self) -> socket.socket:
+        """Hand over a real, blocking socket; the tunnel is empty afterwards.
+
+        On a plain hop it is the socket that was dialled, and nothing of the target's has
+        been read from it. Where TLS lies between, it is one end of a bridge: a pair of
+        connected loopback sockets, served by one daemon thread until either side ends.
+        """
+        stream = self._stream
+        with _turn(stream, stream.reading, "reading from"), _turn(
+            stream, stream.writing, "writing to"
+        ):
+            stream.check_sendable()
+            if isinstance(stream.layer, SocketLayer):
+                sock = stream.sock
+            else:
+                from .bridge import bridge  # noqa: PLC0415 - rarely needed
+
+                sock = bridge(Stream(stream.layer, stream.target))
+            stream.hand_over()
+        sock.settimeout(socket.getdefaulttimeout())
+        return sock
+
+    def close(self) -> None:
+        """Close it, waking whoever waits on it. Never waits; may be called again."""
+        stream = self._stream
+        if stream.shut():
+            with contextlib.suppress(OSError):
+                stream.sock.shutdown(socket.SHUT_RDWR)
+        stream.let_go()
+
+    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
+        """One fact of the connection by name; None if there is none.
+
+        Args:
+            name: "ssl_object", "socket", "client_addr", "server_addr" (the address that was
+                dialled, a proxy's), or "is_readable".
+        """
+        return extra_info(self._stream, name)
+
+    def _drop(self) -> None:
+        """Close without a goodbye."""
+        self._stream.drop()
+
+    def _wait_for(
+        self, operation: Operation[T], timeout: float | None, late: str, phase: Phase = "tunnel"
+    ) -> T:
+        try:
+            return run(operation, Deadline(seconds(timeout)))
+        except Expired:
+            pass
+        raise TunnelTimeout(
+            f"{late} through the tunnel to {self.target} within {timeout} s",
+            target=str(self.target), phase=phase, errno=errno.ETIMEDOUT,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # No goodbye: a finalizer does no I/O and takes no lock.
+        if not self._stream.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._stream.sock.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self._stream.closed else ""
+        return f"<Tunnel to {self.target} through {self._hops[-1].proxy.url}{state}>"
+
+
+class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager costs 1 us a read
+    """The turn of a reader or a writer, of whom there is one at a time."""
+
+    __slots__ = ("_lock", "_stream")
+
+    def __init__(self, stream: Stream, lock: Lock, doing: str) -> None:
+        stream.check_open()
+        if not lock.acquire(blocking=False):
+            raise RuntimeError(f"another thread is {doing} this tunnel")
+        self._stream: Final = stream
+        self._lock: Final = lock
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+        if self._stream.closed:
+            self._stream.let_go()

@@ -1,0 +1,104 @@
+"""How a thread waits: poll, with this call's own time.
+
+Not `socket.settimeout`, which two threads on one socket would share; not `select`, which
+ends at descriptor 1023.
+"""
+
+from __future__ import annotations
+
+import inspect
+import select
+import sys
+from math import ceil
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+
+from connect_tunnel._net.waits import READ, AnyReady, Deadline, Expired, Ready, Settled
+
+if TYPE_CHECKING:
+    import socket
+
+    from connect_tunnel._net.waits import Operation, Wait
+
+T = TypeVar("T")
+
+
+def run(operation: Operation[T], deadline: Deadline) -> T:
+    """Perform an operation, waiting in this thread.
+
+    Raises:
+        Expired: The deadline passed, and the operation made nothing else of it.
+    """
+    try:
+        wait = next(operation)
+        while True:
+            try:
+                result = _perform(wait, deadline)
+            except Exception as error:  # noqa: BLE001 - the operation decides what it means
+                wait = operation.throw(error)
+            else:
+                wait = operation.send(result)
+    except StopIteration as stop:
+        done: T = stop.value
+        return done
+    except BaseException:
+        operation.close()
+        raise
+
+
+def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied as waits are
+    match wait:
+        case Ready(sock, direction):
+            if not _poll([(sock, direction)], deadline.at):
+                raise Expired
+            return None
+        case AnyReady(interests, seconds):
+            soon = None if seconds is None else monotonic() + seconds
+            ends = [at for at in (soon, deadline.at) if at is not None]
+            ready = _poll(interests, min(ends) if ends else None)
+            if not ready and deadline.left() == 0:
+                raise Expired
+            return ready
+        case Settled(awaitable):
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise TypeError("a callable given to the synchronous API returned an awaitable")
+        case never:
+            assert_never(never)
+
+
+if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
+
+    def _poll(
+        interests: list[tuple[socket.socket, int]], at: float | None
+    ) -> list[socket.socket]:
+        readers = [sock for sock, direction in interests if direction == READ]
+        writers = [sock for sock, direction in interests if direction != READ]
+        left = None if at is None else max(0.0, at - monotonic())
+        # A connection that failed is reported among the exceptional.
+        found = select.select(readers, writers, writers, left)
+        return list(dict.fromkeys([*found[0], *found[1], *found[2]]))
+
+else:
+
+    def _poll(
+        interests: list[tuple[socket.socket, int]], at: float | None
+    ) -> list[socket.socket]:
+        """Those that are ready, none if that time comes first."""
+        poller = select.poll()
+        events: dict[int, int] = {}
+        socks: dict[int, socket.socket] = {}
+        for sock, direction in interests:
+            number = sock.fileno()
+            socks[number] = sock
+            wanted = select.POLLIN if direction == READ else select.POLLOUT
+            events[number] = events.get(number, 0) | wanted
+        for number, wanted in events.items():
+            poller.register(number, wanted)
+        while True:
+            left = None if at is None else at - monotonic()
+            if left is not None and left <= 0:
+                return []
+            # Rounded up: to wake a moment early would mean to spin.
+            if found := poller.poll(None if left is None else ceil(left * 1000)):
+                return [socks[number] for number, _ in found]

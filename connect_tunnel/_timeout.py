@@ -1,0 +1,90 @@
+"""How long an opening may take, as a whole and in its parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from ._errors import Phase
+
+TimeoutLike: TypeAlias = "float | Timeout | None"
+
+# The part of a Timeout that bounds each phase of an opening.
+_PARTS: dict[Phase, str] = {
+    "resolve": "resolve",
+    "tcp": "tcp",
+    "proxy_tls": "tls",
+    "connect": "answer",
+    "auth": "answer",
+}
+
+
+class Timeout:
+    """Limits in seconds; None for none.
+
+    Args:
+        total: For the whole opening: lookup, dialling, TLS, and every answer of every hop.
+        resolve: For looking up a proxy.
+        tcp: For connecting to a proxy.
+        tls: For TLS with a proxy.
+        answer: For an answer to CONNECT.
+
+    Raises:
+        ValueError: A limit is not a positive number.
+    """
+
+    __slots__ = __match_args__ = ("total", "resolve", "tcp", "tls", "answer")
+
+    def __init__(
+        self,
+        total: float | None = 30.0,
+        *,
+        resolve: float | None = None,
+        tcp: float | None = None,
+        tls: float | None = None,
+        answer: float | None = None,
+    ) -> None:
+        self.total: Final = seconds(total)
+        self.resolve: Final = seconds(resolve)
+        self.tcp: Final = seconds(tcp)
+        self.tls: Final = seconds(tls)
+        self.answer: Final = seconds(answer)
+
+    @classmethod
+    def parse(cls, timeout: TimeoutLike) -> Timeout:
+        """Read what a caller may say: seconds, None, or a Timeout."""
+        return timeout if isinstance(timeout, Timeout) else cls(timeout)
+
+    def of(self, phase: Phase) -> float | None:
+        """The limit of the part that a phase belongs to."""
+        part = _PARTS.get(phase)
+        limit: float | None = getattr(self, part) if part else None
+        return limit
+
+    def _facts(self) -> tuple[float | None, ...]:
+        return self.total, self.resolve, self.tcp, self.tls, self.answer
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timeout) and self._facts() == other._facts()
+
+    def __hash__(self) -> int:
+        return hash(self._facts())
+
+    def __repr__(self) -> str:
+        parts = zip(self.__slots__, self._facts(), strict=True)
+        said = [f"{name}={value}" for name, value in parts if value is not None]
+        return f"Timeout({', '.join(said) if self.total is not None else ', '.join(['None', *said])})"
+
+
+def seconds(value: float | None) -> float | None:
+    """A limit that a caller gave, checked.
+
+    Raises:
+        ValueError: It is not a positive number.
+    """
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and value > 0):  # which nan is not
+        raise ValueError(f"a timeout is a positive number of seconds or None, not {value!r}")
+    return None if value == float("inf") else value
