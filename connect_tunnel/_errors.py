@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ._challenge import Challenge
     from ._response import ProxyResponse
 
-Phase: TypeAlias = Literal[
-    "resolve", "tcp", "proxy_tls", "connect", "auth", "target_tls", "tunnel"
-]
+Phase: TypeAlias = Literal["resolve", "tcp", "proxy_tls", "connect", "auth", "target_tls", "tunnel"]
 
 _RETRYABLE = frozenset({408, 421, 425, 429, 502, 503, 504})
 

@@ -74,8 +74,10 @@ def challenges_of(response: ProxyResponse) -> tuple[Challenge, ...]:
 
 
 def _offer(challenge: Challenge) -> str:
-    return challenge.scheme if challenge.realm is None else (
-        f"{challenge.scheme} (realm {ascii(challenge.realm[:60])})"
+    return (
+        challenge.scheme
+        if challenge.realm is None
+        else (f"{challenge.scheme} (realm {ascii(challenge.realm[:60])})")
     )
 
 

@@ -1,9 +1,9 @@
 """The program that opens a tunnel: route -> dial -> TLS -> ask each hop -> done.
 
-`reach` makes a connection to one hop of a way, which for all but the first means to ask the
-hop before it; `ask` asks a hop for the next, or for the target, and answers its challenges.
-Each calls the other, and so the way is walked anew when a proxy closes the connection that
-it rejected us on.
+`_reach` makes a connection to one hop of a way, which for all but the first means to be led
+there by the hops before it; `_ask` asks a hop for the next, or for the target, and answers
+its challenges; `_lead` is one and then the other. So the way is walked anew when a proxy
+closes the connection that it rejected us on.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def open_tunnel(hops: Hops, target: Target) -> Program[Opened]:
 def request_tunnel(hops: Hops, target: Target) -> Program[Opened | Refused]:
     """Ask for a tunnel to the target, and take no for an answer."""
     answers: dict[Hop, ProxyResponse] = {}
-    no = yield from _reach(hops, len(hops) - 1, answers)
-    if no is None:
-        no = yield from _ask(hops, len(hops) - 1, target, answers)
+    no = yield from _lead(hops, len(hops) - 1, target, answers)
     return no or Opened(tuple(answers[hop] for hop in hops))
 
 
@@ -78,9 +76,17 @@ def read_refusal(no: Refused) -> Program[ProxyResponse]:
     """The refusal with its body, as far as it comes in time."""
     yield from Enter("connect", no.hop, MAX_BODY_SECONDS)
     content = yield from read_body(no.body)
-    return no.response.with_body(
-        content, complete=no.body.complete, trailers=no.body.trailers
-    )
+    return no.response.with_body(content, complete=no.body.complete, trailers=no.body.trailers)
+
+
+def _lead(
+    hops: Hops, index: int, goal: Target, answers: dict[Hop, ProxyResponse]
+) -> Program[Refused | None]:
+    """Get to the goal through the hops up to that one."""
+    no = yield from _reach(hops, index, answers)
+    if no is not None:
+        return no
+    return (yield from _ask(hops, index, goal, answers))
 
 
 def _reach(hops: Hops, index: int, answers: dict[Hop, ProxyResponse]) -> Program[Refused | None]:
@@ -92,8 +98,10 @@ def _reach(hops: Hops, index: int, answers: dict[Hop, ProxyResponse]) -> Program
         addresses = yield from Resolve(proxy.host, proxy.port)
         yield from Enter("tcp", hop)
         yield from Dial(addresses)
-    elif no := (yield from _ask(hops, index - 1, proxy.endpoint, answers)):
-        return no
+    else:
+        no = yield from _lead(hops, index - 1, proxy.endpoint, answers)
+        if no is not None:
+            return no
     if proxy.scheme == "https":
         yield from Enter("proxy_tls", hop)
         # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
@@ -132,7 +140,8 @@ def _ask(
         again = yield from _exchange_again(request, outcome)
         if again is None:
             yield from HangUp()
-            if no := (yield from _reach(hops, index, answers)):
+            no = yield from _reach(hops, index, answers)
+            if no is not None:
                 return no
             yield from Enter("connect", hop)
             again = yield from _exchange(request, hop)

@@ -190,8 +190,10 @@ def _split(url: object) -> tuple[str, str | None, str, int]:
         _refuse("the URL of a proxy has no scheme", hint)
     found = _URL.fullmatch(url)
     if found is None:
-        _refuse("the URL of a proxy cannot be read (it is not shown, as it may hold a password)",
-                f"it is scheme://host:port, without a path; {_ODD_PASSWORD}")
+        _refuse(
+            "the URL of a proxy cannot be read (it is not shown, as it may hold a password)",
+            f"it is scheme://host:port, without a path; {_ODD_PASSWORD}",
+        )
     scheme = found["scheme"].lower()
     if scheme in _LATER:
         _refuse(f"the scheme {scheme}:// is not supported by this version", "http and https are")

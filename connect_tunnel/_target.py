@@ -9,6 +9,7 @@ and `getaddrinfo`), and so reach three different hosts.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal, NoReturn, TypeAlias
 
 from ._errors import InvalidTarget
@@ -137,6 +138,7 @@ def _read_port(port: object) -> int:
     return port
 
 
+@lru_cache(maxsize=512)  # programs open many tunnels to few hosts
 def _read_host(host: str) -> tuple[str, Kind]:
     if host.isascii():
         return _classify(host, host)

@@ -33,7 +33,7 @@ class Timeout:
         ValueError: A limit is not a positive number.
     """
 
-    __slots__ = __match_args__ = ("total", "resolve", "tcp", "tls", "answer")
+    __slots__ = ("answer", "has_parts", "resolve", "tcp", "tls", "total")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Timeout:
         self.tcp: Final = seconds(tcp)
         self.tls: Final = seconds(tls)
         self.answer: Final = seconds(answer)
+        self.has_parts: Final = any(part is not None for part in self._facts()[1:])
 
     @classmethod
     def parse(cls, timeout: TimeoutLike) -> Timeout:
@@ -71,9 +72,10 @@ class Timeout:
         return hash(self._facts())
 
     def __repr__(self) -> str:
-        parts = zip(self.__slots__, self._facts(), strict=True)
+        names = ("resolve", "tcp", "tls", "answer")
+        parts = zip(names, self._facts()[1:], strict=True)
         said = [f"{name}={value}" for name, value in parts if value is not None]
-        return f"Timeout({', '.join(said) if self.total is not None else ', '.join(['None', *said])})"
+        return f"Timeout({', '.join([str(self.total), *said])})"
 
 
 def seconds(value: float | None) -> float | None:

@@ -176,9 +176,7 @@ class AsyncTunnel(ByteStream):
                 stream.drop()
                 raise
             stream.hand_over()
-        return AsyncTunnel(
-            new_stream(tls, stream.target), self.target, self._hops, self._responses
-        )
+        return AsyncTunnel(new_stream(tls, stream.target), self.target, self._hops, self._responses)
 
     def socket(self) -> socket.socket:
         """Hand over the socket that was dialled, non-blocking; the tunnel is empty afterwards.
@@ -226,9 +224,10 @@ class AsyncTunnel(ByteStream):
 
     def _close(self) -> None:
         stream = self._stream
-        if stream.shut():
+        stream.shut()
+        if not stream.let_go():
+            # Somebody is in the middle of a wait, and lets go when this has woken them.
             anyio.notify_closing(stream.sock)
-        stream.let_go()
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.
@@ -312,7 +311,8 @@ class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager cos
 
 @contextmanager
 def _both_turns(stream: Stream) -> Generator[None]:
-    with _turn(stream, stream.reading, "receiving from"), _turn(
-        stream, stream.writing, "sending to"
+    with (
+        _turn(stream, stream.reading, "receiving from"),
+        _turn(stream, stream.writing, "sending to"),
     ):
         yield

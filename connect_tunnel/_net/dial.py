@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside it (RFC 8305, 5)
 
-_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1)})
+_IN_PROGRESS = frozenset(
+    {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1)}
+)
 
 
 def dial(
@@ -87,6 +89,8 @@ def _ready(racing: list[socket.socket], *, more: bool) -> Operation[list[socket.
 
 def interleave(addresses: list[Address]) -> list[Address]:
     """The same addresses, families taking turns, beginning with that of the first."""
+    if len(addresses) == 1:
+        return [*addresses]
     first = [address for address in addresses if address[0] == addresses[0][0]]
     other = [address for address in addresses if address[0] != addresses[0][0]]
     turns = chain.from_iterable(zip_longest(first, other))

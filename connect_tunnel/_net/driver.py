@@ -12,6 +12,7 @@ import errno
 import inspect
 import ssl
 from time import monotonic
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, assert_never, cast
 
 from connect_tunnel._errors import (
@@ -42,7 +43,7 @@ from .tls_words import explain_tls
 from .waits import READ, WRITE, Deadline, Expired, Ready, Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from connect_tunnel._errors import Phase
     from connect_tunnel._route import Hop
@@ -82,7 +83,7 @@ class Driver:
     """
 
     __slots__ = (
-        "_hop", "_layer", "_local_address", "_part_ends", "_phase",
+        "_asked", "_hop", "_layer", "_local_address", "_part_ends", "_phase",
         "_socket_options", "_started", "_target", "_timeout", "_total_ends", "deadline",
     )  # fmt: skip
 
@@ -99,6 +100,7 @@ class Driver:
         self._timeout: Final = timeout
         self._local_address: Final = local_address
         self._socket_options: Final = socket_options
+        self._asked = False
         self._layer: Layer | None = None
         self._hop: Hop | None = None
         self._phase: Phase = "resolve"
@@ -115,7 +117,9 @@ class Driver:
             step = next(program)
             while True:
                 try:
-                    result = yield from self._perform(step)
+                    result = self._perform(step)
+                    if isinstance(result, GeneratorType):
+                        result = yield from result
                 except Expired:
                     step = program.throw(self._part_is_over())
                 except Exception as error:  # noqa: BLE001 - the program decides what it means
@@ -149,32 +153,29 @@ class Driver:
             self._layer.sock.close()
             self._layer = None
 
-    def _perform(self, step: Step[Any]) -> Operation[Any]:  # noqa: C901, PLR0911, PLR0912 - a table
+    def _perform(self, step: Step[Any]) -> Any | Operation[Any]:  # noqa: C901, PLR0911, PLR0912 - a table
         # pyright and mypy cannot know that a Step[Any] is one of these; the last line can.
         match cast("_Known", step):
             case Enter(phase, hop, seconds):
                 return self._enter(phase, hop, seconds)
             case Peek():
-                return (yield from self._peek())
+                return self._peek()
             case Take(count):
                 return self._open.take_now(count)
             case Send(data):
-                return (yield from self._send(memoryview(data)))
+                return self._send(memoryview(data))
             case Resolve(host, port):
-                return (yield from self._resolve(host, port))
+                return self._resolve(host, port)
             case Dial(addresses):
-                sock = yield from dial(addresses, self._local_address, self._socket_options)
-                self._layer = SocketLayer(sock)
-                return None
+                return self._dial(addresses)
             case StartTLS():
-                return (yield from self._start_tls(step))
+                return self._start_tls(step)
             case HangUp():
                 return self._hang_up()
             case Call(function):
-                result = function()
-                return (yield Settled(result)) if inspect.isawaitable(result) else result
+                return _call(function)
             case Offload(function):
-                return (yield from offload(function))
+                return offload(function)
             case never:
                 assert_never(never)
 
@@ -185,11 +186,14 @@ class Driver:
 
     def _enter(self, phase: Phase, hop: Hop, seconds: float | None) -> None:
         self._phase, self._hop = phase, hop
-        own = self._timeout.of(phase)
-        limits = [limit for limit in (own, seconds) if limit is not None]
-        ends = [] if self._total_ends is None else [self._total_ends]
-        self._part_ends = min([monotonic() + min(limits), *ends]) if limits else None
-        self.deadline.at = self._total_ends if self._part_ends is None else self._part_ends
+        self._part_ends = None
+        self.deadline.at = total_ends = self._total_ends
+        own = self._timeout.of(phase) if self._timeout.has_parts else None
+        limit = own if seconds is None else seconds if own is None else min(own, seconds)
+        if limit is not None:
+            ends = monotonic() + limit
+            self._part_ends = ends if total_ends is None else min(ends, total_ends)
+            self.deadline.at = self._part_ends
 
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
@@ -222,10 +226,18 @@ class Driver:
                 attempts=((host, str(error.strerror)),),
             ) from error
 
+    def _dial(self, addresses: list[Address]) -> Operation[None]:
+        sock = yield from dial(addresses, self._local_address, self._socket_options)
+        self._layer = SocketLayer(sock)
+
     def _peek(self) -> Operation[bytes]:
         if self.deadline.left() == 0:
             raise Expired  # a peer that never lets us wait has no more time than others
         try:
+            if self._asked:
+                # An answer takes at least a round trip: to try at once is to try in vain.
+                self._asked = False
+                yield Ready(self._open.sock, READ)
             while (seen := self._open.peek_now()) is None:
                 yield Ready(self._open.sock, READ)
         except OSError as error:
@@ -235,12 +247,11 @@ class Driver:
     def _send(self, data: memoryview) -> Operation[None]:
         layer = self._open
         try:
-            while data:
-                data = data[layer.send_now(data) :]
-                if data or not layer.flush_now():
-                    yield Ready(layer.sock, WRITE)
+            while data := data[layer.send_now(data) :]:
+                yield Ready(layer.sock, WRITE)
             while not layer.flush_now():
                 yield Ready(layer.sock, WRITE)
+            self._asked = True
         except OSError as error:
             raise _hung_up(error) from error
 
@@ -265,9 +276,14 @@ class Driver:
         self.abort()
 
 
+def _call(function: Callable[[], Any]) -> Operation[Any]:
+    result = function()
+    return (yield Settled(result)) if inspect.isawaitable(result) else result
+
+
 def _hung_up(error: OSError) -> ProxyHungUp:
     if isinstance(error, ssl.SSLError):
         if isinstance(error, ssl.SSLEOFError):
             return ProxyHungUp("ended TLS without saying so, before it had answered")
-        return ProxyHungUp(f"broke TLS before it had answered: {error.reason or error}")
+        return ProxyHungUp(f"broke TLS before it had answered: {getattr(error, 'reason', None) or error}")
     return ProxyHungUp("reset the connection before it had answered", reset=True, errno=error.errno)

@@ -178,18 +178,17 @@ class Stream:
         yield Ready(self.sock, direction)
         self.check_open()
 
-    def shut(self) -> bool:
-        """Mark it closed and say goodbye, without waiting; False if that was done before.
+    def shut(self) -> None:
+        """Mark it closed and say goodbye, without waiting. Once is enough.
 
-        The shell then wakes whoever waits and calls `let_go`.
+        The shell then calls `let_go`, and wakes whoever waits.
         """
         if not self._shutting.acquire(blocking=False):
-            return False
+            return
         # A write that goes on now will have a gap, and after a gap no clean end may come.
         cleanly = self._unsendable != _GAP and not self.writing.locked()
         self.closed = True
         self.layer.close_now(cleanly=cleanly)
-        return True
 
     def hand_over(self) -> None:
         """Mark it closed, and leave the descriptor to whoever has it now."""
@@ -201,24 +200,29 @@ class Stream:
         self._shutting.acquire(blocking=False)
         self.closed = True
 
-    def let_go(self) -> None:
-        """Close the descriptor once nobody is in the middle of using it.
+    def let_go(self) -> bool:
+        """Close the descriptor unless somebody is in the middle of using it.
 
         Called by whoever closes, and then by reader and writer as they leave: the number
         may be another connection's as soon as it is closed.
         """
-        if not self._handed_over and self.reading.acquire(blocking=False):
-            if self.writing.acquire(blocking=False):
-                self.sock.close()
-                self.writing.release()
-            self.reading.release()
+        if self._handed_over:
+            return True
+        if not self.reading.acquire(blocking=False):
+            return False
+        idle = self.writing.acquire(blocking=False)
+        if idle:
+            self.sock.close()
+            self.writing.release()
+        self.reading.release()
+        return idle
 
     def _fail(self, error: OSError) -> NoReturn:
         self.check_open()  # what a closed descriptor says is of no interest
         if isinstance(error, ssl.SSLEOFError):
             said = "ended without a close_notify: what was received may be cut short"
         elif isinstance(error, ssl.SSLError):
-            said = f"broke: {error.reason or error}"
+            said = f"broke: {getattr(error, 'reason', None) or error}"
         else:
             said = f"broke: {error.strerror or error}"
         raise self.broken_kind(

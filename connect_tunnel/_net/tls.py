@@ -136,6 +136,11 @@ class TLSLayer:
                 self._ended = not self.require_close_notify
                 break
             if not part:
+                if self._incoming.eof and self.require_close_notify:
+                    # Python 3.10 and 3.11 had releases in which OpenSSL does not tell.
+                    if parts:
+                        break
+                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF without close_notify")
                 self._ended = True
                 break
             parts.append(part)
@@ -186,8 +191,8 @@ class TLSLayer:
     def end_now(self) -> None:
         """Send close_notify, and go on reading (RFC 8446, 6.1)."""
         with self._lock:
-            if self._bye:
-                return
+            if self._bye or self._incoming.eof:
+                return  # said before, or nobody is left to hear it
             self._bye = True
             # OpenSSL looks for the peer's close_notify at once, and takes data that comes
             # before it for an error: so what has arrived is put out of its sight.

@@ -35,6 +35,6 @@ def explain_tls(
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() if not greeting:
             return "closed the connection during the TLS handshake, without a word", None
         case ssl.SSLError():
-            return f"failed the TLS handshake: {error.reason or error}", None
+            return f"failed the TLS handshake: {getattr(error, 'reason', None) or error}", None
         case _:
             return f"broke the connection during the TLS handshake: {error.strerror}", None

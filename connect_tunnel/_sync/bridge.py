@@ -21,9 +21,7 @@ def bridge(stream: Stream) -> socket.socket:
     """Join a stream to a new socket, which is returned; the thread ends when they do."""
     near, far = socket_pair()
     other = Stream(SocketLayer(far), stream.target)
-    Thread(
-        target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True
-    ).start()
+    Thread(target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True).start()
     return near
 
 

@@ -140,8 +140,9 @@ class Tunnel:
         """
         stream = self._stream
         name = self.target.server_hostname if server_hostname is None else server_hostname
-        with _turn(stream, stream.reading, "reading from"), _turn(
-            stream, stream.writing, "writing to"
+        with (
+            _turn(stream, stream.reading, "reading from"),
+            _turn(stream, stream.writing, "writing to"),
         ):
             try:
                 tls = self._wait_for(
@@ -162,8 +163,9 @@ class Tunnel:
         connected loopback sockets, served by one daemon thread until either side ends.
         """
         stream = self._stream
-        with _turn(stream, stream.reading, "reading from"), _turn(
-            stream, stream.writing, "writing to"
+        with (
+            _turn(stream, stream.reading, "reading from"),
+            _turn(stream, stream.writing, "writing to"),
         ):
             stream.check_sendable()
             if isinstance(stream.layer, SocketLayer):
@@ -179,10 +181,11 @@ class Tunnel:
     def close(self) -> None:
         """Close it, waking whoever waits on it. Never waits; may be called again."""
         stream = self._stream
-        if stream.shut():
+        stream.shut()
+        if not stream.let_go():
+            # Somebody is in the middle of a wait, and lets go when this has woken them.
             with contextlib.suppress(OSError):
                 stream.sock.shutdown(socket.SHUT_RDWR)
-        stream.let_go()
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.

@@ -17,8 +17,12 @@ from connect_tunnel._net.waits import READ, AnyReady, Deadline, Expired, Ready, 
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
+    from typing import TypeAlias
 
     from connect_tunnel._net.waits import Operation, Wait
+
+    Interests: TypeAlias = Sequence[tuple[socket.socket, int]]
 
 T = TypeVar("T")
 
@@ -69,9 +73,7 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied
 
 if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
 
-    def _poll(
-        interests: list[tuple[socket.socket, int]], at: float | None
-    ) -> list[socket.socket]:
+    def _poll(interests: Interests, at: float | None) -> list[socket.socket]:
         readers = [sock for sock, direction in interests if direction == READ]
         writers = [sock for sock, direction in interests if direction != READ]
         left = None if at is None else max(0.0, at - monotonic())
@@ -81,24 +83,22 @@ if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for s
 
 else:
 
-    def _poll(
-        interests: list[tuple[socket.socket, int]], at: float | None
-    ) -> list[socket.socket]:
+    def _poll(interests: Interests, at: float | None) -> list[socket.socket]:
         """Those that are ready, none if that time comes first."""
         poller = select.poll()
-        events: dict[int, int] = {}
-        socks: dict[int, socket.socket] = {}
+        wanted: dict[int, int] = {}
         for sock, direction in interests:
             number = sock.fileno()
-            socks[number] = sock
-            wanted = select.POLLIN if direction == READ else select.POLLOUT
-            events[number] = events.get(number, 0) | wanted
-        for number, wanted in events.items():
-            poller.register(number, wanted)
+            event = select.POLLIN if direction == READ else select.POLLOUT
+            wanted[number] = wanted.get(number, 0) | event
+            poller.register(number, wanted[number])
         while True:
             left = None if at is None else at - monotonic()
             if left is not None and left <= 0:
                 return []
             # Rounded up: to wake a moment early would mean to spin.
             if found := poller.poll(None if left is None else ceil(left * 1000)):
-                return [socks[number] for number, _ in found]
+                if len(interests) == 1:
+                    return [interests[0][0]]
+                numbers = {number for number, _ in found}
+                return [sock for sock, _ in interests if sock.fileno() in numbers]

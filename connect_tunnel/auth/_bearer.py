@@ -52,7 +52,9 @@ class Bearer(Auth):
         """Refuse to go to a proxy in the clear."""
         if scheme == "https" or self.allow_cleartext:
             return None
-        return "a bearer token would go in the clear to an http:// proxy; allow_cleartext permits it"
+        return (
+            "a bearer token would go in the clear to an http:// proxy; allow_cleartext permits it"
+        )
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -99,13 +99,9 @@ def parse_head(head: bytes) -> ProxyResponse:
                 f"sent a head of more than {MAX_FIELDS} fields",
                 kind="too_many", received=escape(head),
             )  # fmt: skip
-        raise ProxyMisbehaved(
-            f"sent a malformed head: {_worst_line(head)}", received=escape(head)
-        )
+        raise ProxyMisbehaved(f"sent a malformed head: {_worst_line(head)}", received=escape(head))
     version, status, reason, fields = found.groups(b"")
-    return ProxyResponse(
-        int(status), reason.decode("latin-1"), version.decode(), fields
-    )
+    return ProxyResponse(int(status), reason.decode("latin-1"), version.decode(), fields)
 
 
 def _read_head() -> Program[tuple[bytes, bool]]:
@@ -136,6 +132,7 @@ def _peek(head: bytearray) -> Program[bytes]:
         seen = yield from Peek()
     except ProxyHungUp as gone:
         gone.received = escape(bytes(head))
+        gone.hint = None if head else _SILENCE
         raise
     if seen:
         return seen
@@ -145,9 +142,14 @@ def _peek(head: bytearray) -> Program[bytes]:
         )
     raise ProxyHungUp(
         "closed the connection without answering",
-        hint="it may speak TLS on this port (https://) or SOCKS, accept only some clients, "
-        "or have failed to reach the target",
+        hint=_SILENCE,
     )
+
+
+_SILENCE = (
+    "it may speak TLS on this port (https://) or SOCKS, accept only some clients, or have "
+    "failed to reach the target"
+)
 
 
 def _check_size(head: bytearray, size: int) -> None:

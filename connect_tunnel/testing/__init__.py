@@ -1,0 +1,48 @@
+"""For tests: proxies on loopback, programs without I/O, and what any tunnel must do."""
+
+from ._check_async import ASYNC_CHECKS, check_tunnel_async
+from ._check_sync import CHECKS, BlockingStream, check_tunnel
+from ._loopback import LoopbackProxy
+from ._peer import Peer, TLSPeer
+from ._replay import Replay, every_split, replay
+from ._script import (
+    Close,
+    Echo,
+    Flood,
+    HalfClose,
+    NextConnection,
+    NextRequest,
+    Receive,
+    Reset,
+    Send,
+    Step,
+    Wait,
+)
+from ._scripted import ScriptedProxy, ScriptError
+
+__all__ = [
+    "ASYNC_CHECKS",
+    "CHECKS",
+    "BlockingStream",
+    "Close",
+    "Echo",
+    "Flood",
+    "HalfClose",
+    "LoopbackProxy",
+    "NextConnection",
+    "NextRequest",
+    "Peer",
+    "Receive",
+    "Replay",
+    "Reset",
+    "ScriptError",
+    "ScriptedProxy",
+    "Send",
+    "Step",
+    "TLSPeer",
+    "Wait",
+    "check_tunnel",
+    "check_tunnel_async",
+    "every_split",
+    "replay",
+]

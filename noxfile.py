@@ -1,0 +1,107 @@
+"""Every check that this project knows, each one command: `nox -s tests`, `lint`, `types`, ...
+
+`nox -s tests` passes on a machine with nothing but Python: an interpreter that is missing is
+skipped, and so is a test whose proxy or server is not installed, with its reason. Under
+CONNECT_TUNNEL_REQUIRE_REAL=1, which `.ci/run` sets, such a test fails instead.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # which CI=true would turn on
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint", "types", "coverage"]
+
+PACKAGE = Path("connect_tunnel")
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = sorted({"3.11", "3.12", "3.13", CURRENT})
+
+# Facts, steps, protocols and auth: each module is covered by tests/core/test_<module>.py alone.
+ON_THEIR_OWN = [
+    "_challenge.py",
+    "_errors.py",
+    "_explain.py",
+    "_fields.py",
+    "_headers.py",
+    "_proxy.py",
+    "_response.py",
+    "_route.py",
+    "_secret.py",
+    "_steps.py",
+    "_target.py",
+    "_timeout.py",
+    "_via.py",
+    "protocols/*.py",
+    "auth/*.py",
+]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests: core and loopback on every Python, the real ring on the one that runs nox."""
+    install(session, "test")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("pytest", "-m", "not real")
+    if session.python == CURRENT:
+        session.run("pytest", "-m", "real")
+
+
+@nox.session(python=CURRENT)
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of 100 % over core and loopback, and of some modules by their own tests."""
+    install(session, "test")
+    measure(session, "everything", tests=["-m", "not real"], modules=[PACKAGE])
+    for module in modules_on_their_own():
+        test = Path("tests/core", f"test_{module.stem.lstrip('_')}.py")
+        measure(session, module.stem, tests=[str(test)], modules=[module])
+
+
+@nox.session(python=CURRENT)
+def lint(session: nox.Session) -> None:
+    """Ruff, as a linter and as a formatter."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=CURRENT)
+def types(session: nox.Session) -> None:
+    """Mypy and pyright, both strict, on package and tests; and the completeness of public types."""
+    install(session, "types")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "connect_tunnel", "--ignoreexternal")
+
+
+@nox.session(python=CURRENT)
+def bench(session: nox.Session) -> None:
+    """What a tunnel costs, as a ratio to a bare socket and beside the peers."""
+    install(session, "bench")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+def install(session: nox.Session, group: str) -> None:
+    """This package and one of its dependency groups."""
+    session.install("-e", ".[cli,status]", *nox.project.dependency_groups(PYPROJECT, group))
+
+
+def modules_on_their_own() -> list[Path]:
+    """A package's `__init__` is a list of names, and is left to the whole."""
+    found = [module for pattern in ON_THEIR_OWN for module in sorted(PACKAGE.glob(pattern))]
+    return [module for module in found if module.name != "__init__.py"]
+
+
+def measure(session: nox.Session, name: str, *, tests: list[str], modules: list[Path]) -> None:
+    """Run `tests`, and fail unless they reach every line and branch of `modules`."""
+    data = f"--data-file={session.create_tmp()}/{name}.coverage"
+    include = ",".join(f"{path}/*" if path.is_dir() else str(path) for path in modules)
+    session.run("coverage", "run", data, "-m", "pytest", "-q", *tests)
+    session.run("coverage", "report", data, f"--include={include}", "--fail-under=100")

@@ -1,0 +1,454 @@
+"""The proxies that the other tests stand on, seen by plain sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connect_tunnel.testing import (
+    Close,
+    Echo,
+    Flood,
+    HalfClose,
+    LoopbackProxy,
+    NextConnection,
+    NextRequest,
+    Receive,
+    Reset,
+    ScriptedProxy,
+    ScriptError,
+    Send,
+    Wait,
+)
+from connect_tunnel.testing._listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from connect_tunnel.testing import Step
+
+HEAD = b"CONNECT a.test:1 HTTP/1.1\r\nHost: a.test:1\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@contextmanager
+def dial(proxy: ScriptedProxy | LoopbackProxy) -> Generator[socket.socket]:
+    with socket.create_connection((proxy.host, proxy.port), timeout=5) as sock:
+        yield sock
+
+
+def receive_all(sock: socket.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+def receive_exactly(sock: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        more = sock.recv(count - len(data))
+        assert more, f"ended after {bytes(data)!r}"
+        data += more
+    return bytes(data)
+
+
+def receive_head(sock: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += receive_exactly(sock, 1)
+    return head
+
+
+# --- scripts ---
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ([Receive(), Send(OK), Close()], OK),
+        ([Receive(), Send(OK, size=1), Close()], OK),
+        ([Receive(), Send(OK, size=7, delay=0.001), Close()], OK),
+        ([Receive(), Send(b""), HalfClose()], b""),
+        ([Receive(b"CONNECT "), Receive(), Send(OK), HalfClose()], OK),
+        ([Receive(), Wait(0.01), Send(OK), HalfClose()], OK),
+        ([Receive(), Flood(b"x", delay=0.01, seconds=0.005), Close()], b"x"),
+    ],
+)
+def test_one_connection(script: list[Step], answer: bytes) -> None:
+    with ScriptedProxy(*script) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_all(sock) == answer
+        assert proxy.wait_closed()
+    assert proxy.received == [HEAD]
+    assert proxy.connections == 1
+
+
+def test_heads_are_what_ends_with_an_empty_line() -> None:
+    with ScriptedProxy(Receive(), Receive(b"HELO"), Receive(), HalfClose()) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(HEAD + b"HELO" + HEAD + b"more")
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock) == b""
+        assert proxy.wait_closed()
+    assert proxy.heads == [HEAD, HEAD]
+    assert proxy.received == [HEAD + b"HELO" + HEAD + b"more"]
+
+
+def test_echo_starts_with_what_was_not_taken() -> None:
+    with ScriptedProxy(Receive(), Echo(), HalfClose()) as proxy, dial(proxy) as sock:
+        sock.sendall(HEAD + b"early")
+        assert receive_exactly(sock, 5) == b"early"
+        sock.sendall(b" and late")
+        sock.shutdown(socket.SHUT_WR)
+        assert receive_all(sock) == b" and late"
+
+
+def test_a_reset_is_a_reset() -> None:
+    with ScriptedProxy(Receive(), Reset()) as proxy, dial(proxy) as sock:
+        sock.sendall(HEAD)
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+
+
+def test_connections_are_served_at_the_same_time() -> None:
+    with ScriptedProxy(Receive(), Send(OK)) as proxy, dial(proxy) as first, dial(proxy) as second:
+        for sock in (second, first):
+            sock.sendall(HEAD)
+            assert receive_exactly(sock, len(OK)) == OK
+    assert proxy.heads == [HEAD, HEAD]
+
+
+def test_a_script_may_go_on_to_the_next_connection() -> None:
+    with ScriptedProxy(Receive(), Close(), NextConnection(), Receive(), Send(OK)) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_all(sock) == b""
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_exactly(sock, len(OK)) == OK
+    assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("ended_by", ["nobody", "client", "proxy"])
+def test_the_next_request_may_come_on_a_new_connection(ended_by: str) -> None:
+    end = Close() if ended_by == "proxy" else Wait(0)
+    script = (Receive(), end, NextRequest(), Send(OK))
+    with ScriptedProxy(*script) as proxy, dial(proxy) as first:
+        first.sendall(HEAD)
+        if ended_by == "client":
+            first.close()
+        with dial(proxy) as second:
+            second.sendall(HEAD)
+            assert receive_exactly(second, len(OK)) == OK
+    assert proxy.received == [HEAD, HEAD]
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_the_next_request_may_come_on_the_same_connection(pipelined: bool) -> None:
+    script = (Receive(), Send(OK), NextRequest(), Send(OK))
+    with ScriptedProxy(*script) as proxy, dial(proxy) as sock:
+        sock.sendall(HEAD * (2 if pipelined else 1))
+        receive_exactly(sock, len(OK))
+        if not pipelined:
+            sock.sendall(HEAD)
+        assert receive_exactly(sock, len(OK)) == OK
+    assert proxy.connections == 1
+
+
+def test_scripts_that_need_connections_are_played_again() -> None:
+    with ScriptedProxy(Receive(), Close(), NextConnection(), Receive(), Close()) as proxy:
+        for _ in range(4):
+            with dial(proxy) as sock:
+                sock.sendall(HEAD)
+                assert receive_all(sock) == b""
+    assert proxy.heads == [HEAD] * 4
+
+
+# --- clients that leave ---
+
+
+def test_a_client_that_leaves_may_come_back_for_the_next_step() -> None:
+    flood = Flood(b"x" * 65536)
+    with ScriptedProxy(Receive(), flood, Echo(), NextConnection(), Receive(), Send(OK)) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            sock.recv(1)
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_exactly(sock, len(OK)) == OK
+    assert proxy.heads == [HEAD, HEAD]
+
+
+def test_to_leave_in_the_middle_of_a_request_is_an_error() -> None:
+    with pytest.raises(ScriptError, match=r"after b'CONN'"), ScriptedProxy(Receive()) as proxy:  # noqa: PT012
+        with dial(proxy) as sock:
+            sock.sendall(b"CONN")
+        assert proxy.wait_closed()
+
+
+def test_the_error_of_the_test_comes_first() -> None:
+    with pytest.raises(ZeroDivisionError), ScriptedProxy(Receive()) as proxy:  # noqa: PT012
+        with dial(proxy) as sock:
+            sock.sendall(b"CONN")
+        assert proxy.wait_closed()
+        raise ZeroDivisionError
+
+
+def test_to_leave_at_any_other_time_is_not() -> None:
+    with ScriptedProxy(Receive(), Flood(b"x" * 65536)) as proxy:
+        with dial(proxy):
+            pass
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            sock.recv(1)
+        assert proxy.wait_closed()
+        assert len(proxy.hangups) == 2
+
+
+def test_a_connection_that_is_kept_open_is_told() -> None:
+    with ScriptedProxy(Receive(), Send(OK)) as proxy, dial(proxy) as sock:
+        sock.sendall(HEAD)
+        receive_exactly(sock, len(OK))
+        assert not proxy.wait_closed(0.05)
+
+
+def test_to_exit_in_the_middle_of_a_request_is_nobodys_fault() -> None:
+    with ScriptedProxy(Receive()) as proxy:
+        sock = socket.create_connection((proxy.host, proxy.port))
+        sock.sendall(b"CONN")
+        while proxy.received != [b"CONN"]:
+            time.sleep(0.001)
+    sock.close()
+
+
+# --- nothing is left behind ---
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").glob("*"))  # 0 where there is no such folder
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [],
+        [Receive()],
+        [Wait(60)],
+        [Flood(b"x" * 65536)],
+        [Echo()],
+        [NextRequest()],
+        [NextConnection()],
+        [Close()],
+        [Reset()],
+    ],
+    ids=str,
+)
+def test_exit_ends_every_play(script: list[Step]) -> None:
+    before = descriptors(), threading.active_count()
+    with ScriptedProxy(*script) as proxy, dial(proxy), dial(proxy):
+        pass
+    assert (descriptors(), threading.active_count()) == before
+
+
+def test_a_connection_that_comes_when_all_is_over_ends_at_once() -> None:
+    listener = Listener()
+    ours, theirs = socket.socketpair()
+    with ours:
+        listener.stopping.set()
+        listener.adopt(theirs)
+        assert ours.recv(1) == b""
+        listener.stop()
+    assert theirs.fileno() == -1
+
+
+def test_exit_ends_every_tunnel() -> None:
+    before = descriptors(), threading.active_count()
+    with (
+        ScriptedProxy(Echo()) as target,
+        LoopbackProxy() as proxy,
+        dial(proxy),
+        dial(proxy) as idle,
+        tunnel(proxy, target),
+    ):
+        idle.sendall(HEAD[:9])
+    assert (descriptors(), threading.active_count()) == before
+
+
+# --- TLS ---
+
+
+def test_tls(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    script = (Receive(), Send(OK), Echo(), HalfClose())
+    with (
+        ScriptedProxy(*script, ssl_context=server_context) as proxy,
+        dial(proxy) as raw,
+        client_context.wrap_socket(
+            raw, server_hostname=proxy.host, suppress_ragged_eofs=False
+        ) as sock,
+    ):
+        assert proxy.url == f"https://127.0.0.1:{proxy.port}"
+        sock.sendall(HEAD)
+        assert receive_exactly(sock, len(OK)) == OK
+        for size in (1, 16384, 100_000):
+            data = os.urandom(size)
+            sock.sendall(data)
+            assert receive_exactly(sock, size) == data
+        sock.unwrap()  # answered by close_notify: otherwise an error
+
+
+@pytest.mark.parametrize("step", [Close(), Reset()])
+def test_tls_cut_short(
+    step: Step, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    with (
+        ScriptedProxy(Receive(), step, ssl_context=server_context) as proxy,
+        dial(proxy) as raw,
+        client_context.wrap_socket(
+            raw, server_hostname=proxy.host, suppress_ragged_eofs=False
+        ) as sock,
+    ):
+        sock.sendall(HEAD)
+        with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+            sock.recv(1)
+
+
+def test_a_client_that_does_not_trust_the_proxy(server_context: ssl.SSLContext) -> None:
+    with ScriptedProxy(Receive(), ssl_context=server_context) as proxy:
+        with dial(proxy) as raw, pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(raw, server_hostname=proxy.host)
+        assert proxy.wait_closed()
+        assert [type(left) for left in proxy.hangups] == [ssl.SSLError]
+
+
+# --- the proxy that works ---
+
+
+@pytest.fixture
+def target() -> Generator[ScriptedProxy]:
+    """A server that greets, and then sends back what it gets until the end of it."""
+    with ScriptedProxy(Send(b"hello "), Echo(), Send(b"bye"), HalfClose()) as server:
+        yield server
+
+
+@contextmanager
+def tunnel(
+    proxy: LoopbackProxy, target: ScriptedProxy, *, fields: bytes = b"", early: bytes = b""
+) -> Generator[socket.socket]:
+    with dial(proxy) as sock:
+        sock.sendall(request(target, fields) + early)
+        assert receive_head(sock) == b"HTTP/1.1 200 Connection established\r\n\r\n"
+        yield sock
+
+
+def request(target: ScriptedProxy, fields: bytes = b"") -> bytes:
+    return b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n%s\r\n" % (target.port, fields)
+
+
+def test_a_tunnel(target: ScriptedProxy) -> None:
+    with LoopbackProxy() as proxy:
+        with tunnel(proxy, target, early=b"early ") as sock:
+            assert receive_exactly(sock, 12) == b"hello early "
+            sock.sendall(b"late ")
+            sock.shutdown(socket.SHUT_WR)
+            assert receive_all(sock) == b"late bye"
+        assert proxy.wait_closed()
+        assert proxy.requests == [(f"127.0.0.1:{target.port}", request(target))]
+        assert proxy.url == f"http://127.0.0.1:{proxy.port}"
+
+
+def test_a_reset_goes_through_either_way() -> None:
+    with LoopbackProxy() as proxy:
+        with (
+            ScriptedProxy(Receive(b"!"), Reset()) as target,
+            tunnel(proxy, target) as sock,
+        ):
+            sock.sendall(b"!")
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+        with ScriptedProxy(Receive()) as target:
+            with tunnel(proxy, target) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert target.wait_closed()
+            assert [type(left) for left in target.hangups] == [ConnectionResetError]
+
+
+def test_basic_credentials(target: ScriptedProxy) -> None:
+    with LoopbackProxy(auth=("alice", "s3cret")) as proxy, dial(proxy) as sock:
+        for fields in (b"", b"Proxy-Authorization: Basic YWxpY2U6d3Jvbmc=\r\n"):
+            sock.sendall(request(target, fields))
+            head, body = receive_head(sock), receive_exactly(sock, 13)
+            assert head.startswith(b"HTTP/1.1 407 ")
+            assert b'\r\nProxy-Authenticate: Basic realm="loopback", charset="UTF-8"\r\n' in head
+            assert body == b"Who are you?\n"
+        sock.sendall(request(target, b"proxy-authorization:Basic YWxpY2U6czNjcmV0 \r\n"))
+        assert receive_head(sock).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_refusal_in_the_users_own_words(target: ScriptedProxy) -> None:
+    words = b"HTTP/1.1 403 Not today\r\n\r\nCome again."
+    asked: list[str] = []
+
+    def refuse(authority: str) -> bytes | None:
+        asked.append(authority)
+        return words if len(asked) == 1 else None
+
+    with LoopbackProxy(refuse=refuse) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(request(target))
+            assert receive_all(sock) == words
+        with tunnel(proxy, target):
+            pass
+    assert asked == [f"127.0.0.1:{target.port}"] * 2
+
+
+def test_what_the_users_own_words_fail_with() -> None:
+    def refuse(authority: str) -> bytes | None:
+        raise LookupError(authority)
+
+    with pytest.raises(LookupError, match=r"a\.test:1"), LoopbackProxy(refuse=refuse) as proxy:  # noqa: PT012
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_all(sock) == b""
+        assert proxy.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request\r\n"),
+        (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 502 Bad Gateway\r\n"),
+        (b"CONNECT [::1]:1 HTTP/1.1\r\n\r\n", b"HTTP/1.1 502 Bad Gateway\r\n"),
+        (b"x" * 70_000, b""),
+    ],
+)
+def test_what_cannot_be_done(said: bytes, answer: bytes) -> None:
+    with LoopbackProxy() as proxy, dial(proxy) as sock:
+        sock.sendall(said)
+        try:
+            assert receive_all(sock).startswith(answer)
+        except ConnectionResetError:
+            assert not answer
+
+
+def test_a_proxy_behind_tls(
+    target: ScriptedProxy, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    with (
+        LoopbackProxy(ssl_context=server_context) as proxy,
+        dial(proxy) as raw,
+        client_context.wrap_socket(raw, server_hostname=proxy.host) as sock,
+    ):
+        assert proxy.url == f"https://127.0.0.1:{proxy.port}"
+        sock.sendall(request(target))
+        assert receive_head(sock).startswith(b"HTTP/1.1 200 ")
+        assert receive_exactly(sock, 6) == b"hello "
+        sock.sendall(b"goodbye")
+        assert receive_exactly(sock, 7) == b"goodbye"

@@ -1,0 +1,135 @@
+"""Every file of examples/, run as a user would run it, against real servers through squid."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .proxies import ORIGIN_PAGE
+from .ring import PASSWORD, USER, Port, Ring, Service
+from .targets import DOVECOT, HTTPS, ORIGINS, SSHD
+from .test_ssh import ACCOUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .proxies import Entrance
+
+    Start = Callable[[Service], None]
+    Example = Callable[..., str]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = [path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".sh"}]
+
+
+def test_every_example_has_a_test() -> None:
+    mine = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in NAMES if f'"{name}"' not in mine] == []
+
+
+@pytest.fixture
+def example(ring: Ring, enter: Callable[[str], Entrance]) -> Example:
+    """Run an example, and return what it prints."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "IMAP_PASSWORD": PASSWORD,
+        "USER": ACCOUNT,
+    }
+
+    def run(name: str, *words: str, code: int = 0) -> str:
+        argv = [sys.executable] if name.endswith(".py") else ["sh"]
+        done = subprocess.run(
+            [*argv, str(EXAMPLES / name), *words],
+            env=environment,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (code, b""), done.stdout
+        return done.stdout.decode(errors="replace")
+
+    return run
+
+
+@pytest.fixture
+def via(ring: Ring, enter: Callable[[str], Entrance]) -> str:
+    url = enter("squid-basic").url(ring)
+    return url.replace("://", f"://{USER}:{PASSWORD}@")
+
+
+@pytest.fixture
+def cafile(ring: Ring) -> str:
+    return f"--cafile={ring.target_authority.ca}"
+
+
+def target(ring: Ring, port: Port, host: str = "localhost") -> str:
+    return f"{host}:{ring.port(port)}"
+
+
+def test_https_get(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(HTTPS)
+    where = target(ring, Port.HTTPS)
+    shown = example("https_get.py", where, "--path=/page", "--via", via, cafile)
+    assert shown.startswith("HTTP/1.1 200 OK\r\n")
+    assert ORIGIN_PAGE[:100].decode() in shown
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_https_get_async(  # noqa: PLR0913, PLR0917 - a fixture each
+    ring: Ring, start: Start, example: Example, via: str, cafile: str, backend: str
+) -> None:
+    start(HTTPS)
+    where = target(ring, Port.HTTPS)
+    words = [where, where, "--via", via, cafile, "--backend", backend]
+    # There is no page at /, and the listing of a folder is not apache's to give here.
+    assert example("https_get_async.py", *words) == f"{where} HTTP/1.1 404 Not Found\n" * 2
+
+
+def test_imap(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(DOVECOT)
+    words = [target(ring, Port.IMAPS), USER, "--via", via, cafile]
+    assert example("imap.py", *words) == "0 messages\n"
+
+
+def test_smtp_starttls(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(ORIGINS)
+    mail = ["--from=alice@example.com", "--to=example@example.com"]
+    shown = example("smtp_starttls.py", target(ring, Port.SMTP), "--via", via, cafile, *mail)
+    assert shown == "250 ring\n"
+    delivered = (ring.folder / ORIGINS.name / "mail/new").iterdir()
+    assert any("\nThis came through a tunnel.\n" in path.read_text() for path in delivered)
+
+
+@pytest.mark.parametrize("name", ["ssh_paramiko.py", "ssh_asyncssh.py"])
+def test_ssh(ring: Ring, start: Start, example: Example, via: str, name: str) -> None:
+    start(SSHD)
+    folder = ring.folder / SSHD.name
+    keys = ["--identity", str(folder / "user"), "--known-hosts", str(folder / "known_hosts")]
+    words = [target(ring, Port.SSH, "127.0.0.1"), "echo it works", "--via", via]
+    assert example(name, *words, "--user", ACCOUNT, *keys) == "it works\n"
+
+
+def test_ssh_proxycommand(ring: Ring, start: Start, example: Example, via: str) -> None:
+    start(SSHD)
+    folder = ring.folder / SSHD.name
+    ssh = ["-F", "/dev/null", "-i", str(folder / "user"), "-p", str(ring.port(Port.SSH))]
+    known = ["-o", f"UserKnownHostsFile={folder}/known_hosts"]
+    words = [*ssh, *known, f"{ACCOUNT}@127.0.0.1", "echo it works"]
+    assert example("ssh_proxycommand.sh", via, *words) == "it works\n"
+
+
+def test_refusal(ring: Ring, start: Start, example: Example, via: str) -> None:
+    where = target(ring, Port.FORBIDDEN)
+    shown = example("refusal.py", where, "--via", via, code=1)
+    assert f" said 403 to {where}: " in shown
+    assert "ERR_ACCESS_DENIED" in shown
+    assert PASSWORD not in shown
+    where = target(ring, Port.ECHO)
+    start(ORIGINS)
+    assert example("refusal.py", where, "--via", via) == f"The way to {where} is open.\n"
