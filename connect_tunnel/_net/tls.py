@@ -122,34 +122,38 @@ class TLSLayer:
         parts: list[bytes] = []
         room = max_bytes
         while room and not self._ended:
-            try:
-                part = self.object.read(room)
-            except ssl.SSLWantReadError:
-                # What it had to say by itself (an alert, a new key) goes out with the rest.
+            part = self._read_record(room)
+            if part is None:
+                # What it has to say by itself (an alert, a new key) goes out meanwhile.
                 self._drain()
                 if parts or not self._fill():
                     break
-                continue
-            except ssl.SSLEOFError:
-                if self.require_close_notify and not parts:
-                    raise
-                self._ended = not self.require_close_notify
-                break
-            if not part:
-                if self._incoming.eof and self.require_close_notify:
-                    # Python 3.10 and 3.11 had releases in which OpenSSL does not tell.
-                    if parts:
-                        break
-                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF without close_notify")
+            elif part:
+                parts.append(part)
+                room -= len(part)
+                if not (self._incoming.pending or self.object.pending()):
+                    break
+            else:
                 self._ended = True
-                break
-            parts.append(part)
-            room -= len(part)
-            if not (self._incoming.pending or self.object.pending()):
-                break
         if len(parts) == 1:
             return parts[0]
         return b"".join(parts) if parts or self._ended else None
+
+    def _read_record(self, room: int) -> bytes | None:
+        """Some of one record: empty at the end, None if more has to arrive."""
+        try:
+            part = self.object.read(room)
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            return b""  # how a clean end is told once we have sent our own close_notify
+        except ssl.SSLEOFError:
+            part = b""
+        # Releases of Python 3.10 and 3.11 tell OpenSSL not to mind a missing close_notify.
+        # The peer's, if there was one, has been read before the end of what is below it.
+        if not part and self._incoming.eof and self.require_close_notify:
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the stream ended without a close_notify")
+        return part
 
     def _fill(self) -> bool:
         """Feed what has arrived; False if nothing has."""

@@ -46,3 +46,7 @@ __all__ = [
     "every_split",
     "replay",
 ]
+
+_VALUES = {"ASYNC_CHECKS", "CHECKS", "Step"}  # which have no home to name
+for _name in set(__all__) - _VALUES:
+    globals()[_name].__module__ = __name__

@@ -119,7 +119,8 @@ class Listener:
             with self._changed:
                 self._threads.discard(thread)
 
-        thread = threading.Thread(target=run_and_leave, name=f"connect_tunnel.testing:{self.port}")
+        name = f"connect_tunnel.testing:{self.port}"
+        thread = threading.Thread(target=run_and_leave, name=name, daemon=True)
         with self._changed:
             self._threads.add(thread)
             thread.start()

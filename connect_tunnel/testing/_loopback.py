@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ._peer import Peer
 
-_REQUEST: Final = re.compile(rb"CONNECT (\[[0-9a-f:.]+\]|[^\s:@/?#]+):([0-9]+) HTTP/1\.[01]\r\n")
+_REQUEST: Final = re.compile(
+    rb"CONNECT (\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):([0-9]{1,5}) HTTP/1\.[01]\r\n"
+)
 _CREDENTIALS: Final = re.compile(rb"\r\nproxy-authorization:[ \t]*(.*?)[ \t]*\r\n", re.IGNORECASE)
 _LARGEST_HEAD: Final = 65536
 _DIAL_TIMEOUT: Final = 10.0
@@ -98,7 +100,7 @@ class LoopbackProxy(LoopbackServer):
     def _tunnel(self, client: Peer, host: str, port: int, *, early: bytearray) -> bool:
         try:
             target = socket.create_connection((host, port), _DIAL_TIMEOUT)
-        except OSError as exc:
+        except (OSError, OverflowError, UnicodeError) as exc:  # of the port, of an odd name
             status = "504 Gateway Timeout" if isinstance(exc, TimeoutError) else "502 Bad Gateway"
             client.sendall(_reply(status, f"{host}:{port}: {exc}"))
             return _part(client)

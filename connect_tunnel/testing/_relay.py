@@ -22,7 +22,7 @@ def join(left: Peer, right: Peer, early: Data = b"") -> None:
     short) ends both ways and travels on as a reset.
     """
     relay = _Relay(left, right)
-    back = threading.Thread(target=relay.carry, args=(right, left))
+    back = threading.Thread(target=relay.carry, args=(right, left), daemon=True)
     back.start()
     relay.carry(left, right, early)
     back.join()

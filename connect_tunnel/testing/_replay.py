@@ -60,19 +60,16 @@ def replay(
             an entry it is None. `Call` and `Offload` call what they were given.
 
     Raises:
-        AssertionError: The program waits for more than arrives, would spin, takes what it
-            has not seen, or sends nothing but looks on after the end.
+        AssertionError: The program waits for more than arrives, would spin, or takes what
+            it has not seen.
         Exception: Whatever the program itself raises.
     """
     peer = _Peer(incoming, results or {})
     steps: list[Step[Any]] = []
-    sent = bytearray()
     try:
         step = next(program)
         while True:
             steps.append(step)
-            if isinstance(step, Send):
-                sent += step.data
             try:
                 result = peer.perform(step)
             except AssertionError:
@@ -83,7 +80,8 @@ def replay(
             else:
                 step = program.send(result)
     except StopIteration as end:
-        return Replay(end.value, tuple(steps), bytes(sent), peer.left())
+        sent = b"".join(step.data for step in steps if isinstance(step, Send))
+        return Replay(end.value, tuple(steps), sent, peer.left())
 
 
 class _Peer:
