@@ -98,6 +98,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-for _name in set(__all__) - _LAZY.keys() - {"__version__"}:
-    globals()[_name].__module__ = __name__
-del _name
+def _publish() -> None:
+    """Tell each object where it is public, for its repr, its pickles and its documentation."""
+    for name in set(__all__) - _LAZY.keys() - {"__version__"}:
+        globals()[name].__module__ = __name__
+
+
+_publish()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from ._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Challenge:
+class Challenge(Frozen):
     """What a proxy would accept.
 
     Attributes:
@@ -20,12 +22,14 @@ class Challenge:
 
     __slots__ = __match_args__ = ("scheme", "token68", "params")
 
+    scheme: str
+    token68: str | None
+    params: Mapping[str, str]
+
     def __init__(
         self, scheme: str, token68: str | None = None, params: Mapping[str, str] | None = None
     ) -> None:
-        self.scheme: Final = scheme
-        self.token68: Final = token68
-        self.params: Final[Mapping[str, str]] = MappingProxyType(dict(params or {}))
+        self._set(scheme=scheme, token68=token68, params=MappingProxyType(dict(params or {})))
 
     @property
     def realm(self) -> str | None:
@@ -44,7 +48,7 @@ class Challenge:
     def __reduce__(self) -> tuple[object, ...]:
         return Challenge, self._facts()
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         # Only what tells proxies apart: nonces and tokens do not belong in logs.
         realm = "" if self.realm is None else f" realm={self.realm!r}"
         return f"<Challenge {self.scheme}{realm}>"

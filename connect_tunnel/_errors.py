@@ -57,17 +57,21 @@ class TunnelError(OSError):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        said = str(self.args[0]) if self.args else ""
+        said = _cut(str(self.args[0])) if self.args else ""
         if self.proxy_url is not None:
             place = f" (hop {self.hop})" if self.hop else ""
             said = f"proxy {self.proxy_url}{place} {said}"
-        return f"{said}; {self.hint}" if self.hint else said
+        return f"{said}; {_cut(self.hint)}" if self.hint else said
 
     def __reduce__(self) -> tuple[Any, ...]:
         facts = dict(self.__dict__)
         if self.errno is not None:  # kept by OSError itself, outside our namespace
             facts["errno"] = self.errno
         return _rebuild, (type(self), self.args, facts)
+
+
+def _cut(text: str, length: int = 300) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _rebuild(kind: type[TunnelError], args: tuple[str, ...], facts: dict[str, Any]) -> TunnelError:

@@ -42,7 +42,7 @@ def refusal(response: ProxyResponse, goal: Target, auth: Auth | None) -> TunnelR
     hint = _UNREACHED if response.status in (500, 502, 503, 504) else _HINTS.get(response.status)
     if 300 <= response.status < 400:
         place = response.headers.get("location", "elsewhere")
-        hint = f"it points to {ascii(place[:100])}, which is not followed: a login page?"
+        hint = f"it points to {place[:100]!a}, which is not followed: a login page?"
     said = _evidence(response)
     message = f"refused the tunnel to {goal} ({_status(response)}){said}"
     return TunnelRefused(message, response=response, hint=hint)
@@ -77,7 +77,7 @@ def _offer(challenge: Challenge) -> str:
     return (
         challenge.scheme
         if challenge.realm is None
-        else (f"{challenge.scheme} (realm {ascii(challenge.realm[:60])})")
+        else (f"{challenge.scheme} (realm {challenge.realm[:60]!a})")
     )
 
 

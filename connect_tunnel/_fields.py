@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
+from ._frozen import Frozen
 from ._secret import Secret
 from ._version import __version__
 
@@ -34,7 +35,7 @@ class InvalidField(ValueError):
     """A field cannot be sent. The message never holds its value."""
 
 
-class RequestFields:
+class RequestFields(Frozen):
     """The fields of a CONNECT request but for Host and credentials, ready to be sent.
 
     Attributes:
@@ -46,29 +47,34 @@ class RequestFields:
 
     __slots__ = ("closes", "credentials", "host", "wire")
 
+    host: bytes | None
+    credentials: Secret[bytes] | None
+    wire: bytes
+    closes: bool
+
     def __init__(self, pairs: FieldPairs = ()) -> None:
-        self.host: bytes | None = None
-        self.credentials: Secret[bytes] | None = None
-        self.closes = False
-        fields: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        agent: bytes | None = USER_AGENT
-        for name, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+        special: dict[bytes, bytes | None] = {b"host": None, b"user-agent": USER_AGENT}
+        special[b"proxy-authorization"] = None
+        lines: list[bytes] = []
+        closes = False
+        for name, value in _pairs(pairs):
             key, shown, octets = _read(name, value)
-            match key:
-                case b"host":
-                    self.host = octets
-                case b"user-agent":
-                    agent = octets
-                case b"proxy-authorization":
-                    self.credentials = None if octets is None else Secret(octets)
-                case _ if octets is not None:
-                    fields.setdefault(key, []).append((shown, octets))
-                    options = {option.strip().lower() for option in octets.split(b",")}
-                    self.closes |= key == b"connection" and b"close" in options
-        lines = [b"%b: %b\r\n" % pair for same in fields.values() for pair in same]
+            if key in special:
+                special[key] = octets
+            elif octets is not None:
+                lines.append(b"%b: %b\r\n" % (shown, octets))
+                options = {option.strip().lower() for option in octets.split(b",")}
+                closes |= key == b"connection" and b"close" in options
+        agent = special[b"user-agent"]
         if agent is not None:
             lines.insert(0, b"User-Agent: %b\r\n" % agent)
-        self.wire: Final = b"".join(lines)
+        credentials = special[b"proxy-authorization"]
+        self._set(
+            host=special[b"host"],
+            credentials=None if credentials is None else Secret(credentials),
+            wire=b"".join(lines),
+            closes=closes,
+        )
 
     def _facts(self) -> tuple[object, ...]:
         return self.host, self.credentials, self.wire
@@ -79,10 +85,24 @@ class RequestFields:
     def __hash__(self) -> int:
         return hash(self._facts())
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         # Names only: a value may be a token of the caller's.
         names = [line.partition(b":")[0].decode() for line in self.wire.splitlines()]
         return f"<RequestFields {', '.join(names)}>"
+
+
+def _pairs(pairs: object) -> Iterable[tuple[object, object]]:
+    if isinstance(pairs, Mapping):
+        return cast("Mapping[object, object]", pairs).items()
+    if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
+        raise InvalidField("headers are a mapping, pairs, or a callable that gives one of these")
+    found: list[tuple[object, object]] = []
+    for pair in cast("Iterable[object]", pairs):
+        members = list(cast("Iterable[object]", pair)) if isinstance(pair, tuple | list) else []
+        if len(members) != 2:
+            raise InvalidField("headers are pairs of a name and a value")
+        found.append((members[0], members[1]))
+    return found
 
 
 def _read(name: object, value: object) -> tuple[bytes, bytes, bytes | None]:

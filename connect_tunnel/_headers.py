@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+
+from ._frozen import Frozen
 
 
-class Headers(Mapping[str, str]):
+class Headers(Frozen, Mapping[str, str]):
     """The fields of a response, in order.
 
     As a mapping it joins the values of a repeated field with ", " (RFC 9110, 5.3).
@@ -19,8 +20,10 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("raw",)
 
+    raw: tuple[tuple[bytes, bytes], ...]
+
     def __init__(self, raw: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        self.raw: Final = raw
+        self._set(raw=raw)
 
     def get_list(self, name: str) -> list[str]:
         """The values of every field of that name, each as it stood on its line."""
@@ -45,9 +48,6 @@ class Headers(Mapping[str, str]):
     def __hash__(self) -> int:
         return hash(self.raw)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return Headers, (self.raw,)
-
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         # Names only: the values of some are secrets (Proxy-Authentication-Info, Set-Cookie).
         return f"<Headers {', '.join(self)}>"

@@ -1,14 +1,14 @@
 """The program that opens a tunnel: route -> dial -> TLS -> ask each hop -> done.
 
-`_reach` makes a connection to one hop of a way, which for all but the first means to be led
-there by the hops before it; `_ask` asks a hop for the next, or for the target, and answers
-its challenges; `_lead` is one and then the other. So the way is walked anew when a proxy
-closes the connection that it rejected us on.
+`_reach` makes a connection to one hop of a way, which for all but the first means to reach the
+hop before it and ask that one; `_ask` asks a hop for the next, or for the target, and answers
+its challenges. Each calls the other, and so the way is walked anew when a proxy closes the
+connection that it rejected us on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from ._errors import InvalidProxy, ProxyHungUp
 from ._explain import challenges_of, refusal
@@ -19,7 +19,9 @@ from .protocols import h1
 from .protocols.h1_body import MAX_BODY_SECONDS, Body, read_body
 
 if TYPE_CHECKING:
-    from ._proxy import Proxy
+    from collections.abc import Callable
+
+    from ._fields import FieldPairs
     from ._response import ProxyResponse
     from ._steps import Program
     from ._target import Target
@@ -50,26 +52,29 @@ class Refused:
         self.request: Final = request
 
 
-def open_tunnel(hops: Hops, target: Target) -> Program[Opened]:
-    """Open a tunnel to the target through the hops.
+def request_tunnel(hops: Hops, target: Target) -> Program[Opened | Refused]:
+    """Ask for a tunnel to the target through the hops, and take no for an answer.
 
     Raises:
-        TunnelRefused: A hop said no; the error holds its whole answer.
-        TunnelError: Something else went wrong.
+        TunnelError: Something went wrong other than a refusal.
     """
-    outcome = yield from request_tunnel(hops, target)
-    if isinstance(outcome, Opened):
-        return outcome
-    response = yield from read_refusal(outcome)
-    yield from HangUp()
-    raise refusal(response, outcome.request.goal, outcome.hop.proxy.auth)
-
-
-def request_tunnel(hops: Hops, target: Target) -> Program[Opened | Refused]:
-    """Ask for a tunnel to the target, and take no for an answer."""
     answers: dict[Hop, ProxyResponse] = {}
-    no = yield from _lead(hops, len(hops) - 1, target, answers)
+    last = len(hops) - 1
+    no = yield from _reach(hops, last, answers)
+    if no is None:
+        no = yield from _ask(hops, last, target, answers)
     return no or Opened(tuple(answers[hop] for hop in hops))
+
+
+def raise_refusal(no: Refused) -> Program[NoReturn]:
+    """Make an error of a refusal, with all that the proxy said.
+
+    Raises:
+        TunnelRefused: Always.
+    """
+    response = yield from read_refusal(no)
+    yield from HangUp()
+    raise refusal(response, no.request.goal, no.hop.proxy.auth)
 
 
 def read_refusal(no: Refused) -> Program[ProxyResponse]:
@@ -79,27 +84,21 @@ def read_refusal(no: Refused) -> Program[ProxyResponse]:
     return no.response.with_body(content, complete=no.body.complete, trailers=no.body.trailers)
 
 
-def _lead(
-    hops: Hops, index: int, goal: Target, answers: dict[Hop, ProxyResponse]
-) -> Program[Refused | None]:
-    """Get to the goal through the hops up to that one."""
-    no = yield from _reach(hops, index, answers)
-    if no is not None:
-        return no
-    return (yield from _ask(hops, index, goal, answers))
-
-
 def _reach(hops: Hops, index: int, answers: dict[Hop, ProxyResponse]) -> Program[Refused | None]:
     """Make a connection to a hop, up to where it can be asked for something."""
     hop = hops[index]
     proxy = hop.proxy
     if index == 0:
-        yield from Enter("resolve", hop)
-        addresses = yield from Resolve(proxy.host, proxy.port)
+        addresses = [(proxy.host, proxy.port)]
+        if proxy.endpoint.kind == "name":
+            yield from Enter("resolve", hop)
+            addresses = yield from Resolve(proxy.host, proxy.port)
         yield from Enter("tcp", hop)
         yield from Dial(addresses)
     else:
-        no = yield from _lead(hops, index - 1, proxy.endpoint, answers)
+        no = yield from _reach(hops, index - 1, answers)
+        if no is None:
+            no = yield from _ask(hops, index - 1, proxy.endpoint, answers)
         if no is not None:
             return no
     if proxy.scheme == "https":
@@ -124,7 +123,10 @@ def _ask(
     """Ask a hop for a tunnel to the goal, and answer its challenges."""
     hop = hops[index]
     auth = hop.proxy.auth
-    request = Request(goal, (yield from _fields(hop.proxy, goal)))
+    fields = hop.proxy.fields
+    if hop.proxy.fields_for is not None:
+        fields = yield from _fields_for(hop.proxy.fields_for, goal)
+    request = Request(goal, fields)
     if auth is not None:
         request.credentials = yield from auth.answer(None, None)
     yield from Enter("connect", hop)
@@ -187,21 +189,29 @@ def _exchange_again(request: Request, no: Refused) -> Program[ProxyResponse | Re
         return None
     yield from Enter("connect", no.hop)
     try:
-        return (yield from _exchange(request, no.hop))
+        answer = yield from _exchange(request, no.hop)
     except ProxyHungUp as gone:
         # RFC 9931, 8 tells proxies to close after every rejection, whatever they promised.
         # Nothing was answered, so nothing was done, and once more is safe.
         if gone.received:
             raise
         return None
+    # nghttpx answers whatever comes after a rejection with 400, which is no answer to the
+    # credentials.
+    lost = isinstance(answer, Refused) and answer.response.status == 400
+    return None if lost else answer
 
 
-def _fields(proxy: Proxy, goal: Target) -> Program[RequestFields]:
-    if proxy.fields_for is None:
-        return proxy.fields
-    pairs = yield from Call(proxy.fields_for, goal)
+def _fields_for(give: Callable[[Target], Any], goal: Target) -> Program[RequestFields]:
+    # In no local of this frame, which a traceback may print: there may be a token in it.
+    fields = _read_fields((yield from Call(give, goal)))
+    if isinstance(fields, str):
+        raise InvalidProxy(f"cannot be sent what its headers callable gave: {fields}")
+    return fields
+
+
+def _read_fields(pairs: FieldPairs) -> RequestFields | str:
     try:
         return RequestFields(pairs)
     except ValueError as error:
-        complaint = str(error)
-    raise InvalidProxy(f"cannot be sent what its headers callable gave: {complaint}")
+        return str(error)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ._errors import InvalidProxy, InvalidTarget
 from ._fields import RequestFields
+from ._frozen import Frozen
 from ._target import Target
 from .auth import Auth, Password
 
 if TYPE_CHECKING:
-    import ssl
+    import ssl  # noqa: TID251 - the type of a context
     from collections.abc import Callable
 
     from ._fields import FieldsLike
@@ -29,7 +30,7 @@ _URL = re.compile(
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ZONED = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)%(?P<zone>[A-Za-z0-9._~-]+)\]")
-_ODD_PASSWORD = "give odd passwords as auth=(user, password), or percent-encode them"
+_ODD_CREDENTIALS = "give odd passwords as auth=(user, password), or percent-encode them"
 
 
 class _Unusable(ValueError):
@@ -38,7 +39,7 @@ class _Unusable(ValueError):
     hint: str | None = None
 
 
-class Proxy:
+class Proxy(Frozen):
     """An HTTP proxy: an immutable value, and the whole identity of a way through it.
 
     Args:
@@ -71,16 +72,16 @@ class Proxy:
         "require_close_notify", "scheme", "ssl_context", "url",
     )  # fmt: skip
 
-    auth: Final[Auth | None]
-    endpoint: Final[Target]
-    fields: Final[RequestFields]
-    fields_for: Final[Callable[[Target], Any] | None]
-    host: Final[str]
-    port: Final[int]
-    require_close_notify: Final[bool]
-    scheme: Final[str]
-    ssl_context: Final[ssl.SSLContext | None]
-    url: Final[str]
+    auth: Auth | None
+    endpoint: Target
+    fields: RequestFields
+    fields_for: Callable[[Target], Any] | None
+    host: str
+    port: int
+    require_close_notify: bool
+    scheme: str
+    ssl_context: ssl.SSLContext | None
+    url: str
 
     def __init__(  # noqa: PLR0913 - all that a proxy can differ in
         self,
@@ -102,12 +103,20 @@ class Proxy:
         del url, auth, headers
         if isinstance(read, InvalidProxy):
             raise read
-        self.scheme, self.host, self.endpoint, self.auth, self.fields, self.fields_for = read
-        self.port = self.endpoint.port
-        self.url = f"{self.scheme}://{_authority(self.host, self.port)}"
-        self.ssl_context = ssl_context
-        self.require_close_notify = require_close_notify
-        if ssl_context is not None and self.scheme != "https":
+        scheme, host, endpoint, credentials, fields, fields_for = read
+        self._set(
+            scheme=scheme,
+            host=host,
+            port=endpoint.port,
+            endpoint=endpoint,
+            url=f"{scheme}://{_authority(host, endpoint.port)}",
+            auth=credentials,
+            fields=fields,
+            fields_for=fields_for,
+            ssl_context=ssl_context,
+            require_close_notify=require_close_notify,
+        )
+        if ssl_context is not None and scheme != "https":
             raise InvalidProxy(
                 "is reached without TLS, so its ssl_context would have no use",
                 proxy_url=self.url,
@@ -145,12 +154,7 @@ class Proxy:
     def __hash__(self) -> int:
         return hash(self._facts())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Whatever cannot leave the process says so itself: a Secret, a context, a callable.
-        state = {name: getattr(self, name) for name in self.__slots__}
-        return object.__new__, (Proxy,), (None, state)
-
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         auth = "" if self.auth is None else f", auth={self.auth!r}"
         return f"Proxy({self.url!r}{auth})"
 
@@ -172,13 +176,13 @@ def _read(url: object, auth: object, headers: FieldsLike | None) -> _Read:
             auth = _credentials(userinfo) if userinfo else auth
         case _:
             raise _Unusable("auth is a pair of user and password, or an auth.Auth")
-    if callable(headers):
-        return scheme, host, endpoint, auth, RequestFields(), headers
-    fields = RequestFields(headers or ())
-    if auth is not None and fields.credentials is not None:
-        raise _Unusable("the proxy's credentials are given twice, as auth and among the headers")
     if auth is not None and (complaint := auth.complaint(scheme)):
         raise _Unusable(complaint)
+    if callable(headers):
+        return scheme, host, endpoint, auth, RequestFields(), headers
+    fields = RequestFields(() if headers is None else headers)
+    if auth is not None and fields.credentials is not None:
+        raise _Unusable("the proxy's credentials are given twice, as auth and among the headers")
     return scheme, host, endpoint, auth, fields, None
 
 
@@ -192,7 +196,7 @@ def _split(url: object) -> tuple[str, str | None, str, int]:
     if found is None:
         _refuse(
             "the URL of a proxy cannot be read (it is not shown, as it may hold a password)",
-            f"it is scheme://host:port, without a path; {_ODD_PASSWORD}",
+            f"it is scheme://host:port, without a path; {_ODD_CREDENTIALS}",
         )
     scheme = found["scheme"].lower()
     if scheme in _LATER:
@@ -217,13 +221,13 @@ def _read_host(host: str, port: int) -> tuple[str, Target]:
         # Not chained and not quoted: what looks like a host may be half of a password.
         endpoint = None
     if endpoint is None or (zoned and endpoint.kind != "ipv6"):
-        _refuse("the host of the proxy is not a name or an address", _ODD_PASSWORD)
+        _refuse("the host of the proxy is not a name or an address", _ODD_CREDENTIALS)
     return f"{endpoint.host}%{zoned['zone']}" if zoned else endpoint.host, endpoint
 
 
 def _credentials(userinfo: str) -> Password:
     if _BAD_ESCAPE.search(userinfo):
-        _refuse("the userinfo of the proxy has a '%' that escapes nothing", _ODD_PASSWORD)
+        _refuse("the userinfo of the proxy has a '%' that escapes nothing", _ODD_CREDENTIALS)
     user, _, password = userinfo.partition(":")
     return Password(_unquote(user), _unquote(password))
 
@@ -234,8 +238,8 @@ def _unquote(text: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        pass
-    _refuse("the userinfo of the proxy is not percent-encoded UTF-8", _ODD_PASSWORD)
+        text = ""
+    _refuse("the userinfo of the proxy is not percent-encoded UTF-8", _ODD_CREDENTIALS)
 
 
 def _authority(host: str, port: int) -> str:

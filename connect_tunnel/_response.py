@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from ._frozen import Frozen
 from ._headers import Headers
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ _FOLD = re.compile(rb"\r?\n[ \t]+")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
-class ProxyResponse:
+class ProxyResponse(Frozen):
     """The answer of a proxy to CONNECT, or as much of it as came.
 
     It is the proxy's word, and never the target's (RFC 9110, 9.3.6). The body is as it
@@ -33,7 +34,16 @@ class ProxyResponse:
         "_fields", "_headers", "body", "complete", "http_version", "reason", "status", "trailers"
     )  # fmt: skip
 
-    def __init__(
+    status: int
+    reason: str
+    http_version: str
+    body: bytes
+    complete: bool
+    trailers: Headers
+    _fields: bytes
+    _headers: Headers | None
+
+    def __init__(  # noqa: PLR0913 - what a response consists of
         self,
         status: int,
         reason: str = "",
@@ -44,21 +54,24 @@ class ProxyResponse:
         complete: bool = True,
         trailers: Headers | None = None,
     ) -> None:
-        self.status: Final = status
-        self.reason: Final = reason
-        self.http_version: Final = http_version
-        self.body: Final = body
-        self.complete: Final = complete
-        self.trailers: Final = trailers if trailers is not None else _NO_HEADERS
-        self._fields: Final = fields
-        self._headers: Headers | None = None
+        # One by one: this is on the way of every opening.
+        put = object.__setattr__
+        put(self, "status", status)
+        put(self, "reason", reason)
+        put(self, "http_version", http_version)
+        put(self, "body", body)
+        put(self, "complete", complete)
+        put(self, "trailers", _NO_HEADERS if trailers is None else trailers)
+        put(self, "_fields", fields)
+        put(self, "_headers", None)
 
     @property
     def headers(self) -> Headers:
         """The header fields."""
         # Split on demand: of an answer that opens a tunnel most callers never ask.
         if self._headers is None:
-            self._headers = Headers(tuple(_split(self._fields)))
+            self._set(_headers=Headers(tuple(_split(self._fields))))
+        assert self._headers is not None
         return self._headers
 
     @property
@@ -72,12 +85,15 @@ class ProxyResponse:
         value = self.headers.get("retry-after", "")
         if _SECONDS.fullmatch(value):
             return int(value)
-        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed
+        from datetime import UTC  # noqa: PLC0415 - rarely needed
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - likewise
 
         try:
-            return parsedate_to_datetime(value)
-        except ValueError:
+            date = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
             return None
+        # HTTP knows no other zone, though two of its three forms do not name it.
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
     def with_body(self, body: bytes, *, complete: bool, trailers: Headers) -> ProxyResponse:
         """The same answer, with its body."""
@@ -98,11 +114,7 @@ class ProxyResponse:
     def __hash__(self) -> int:
         return hash(self._facts())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        facts = (self.status, self.reason, self.http_version, self._fields)
-        return _rebuild, (*facts, self.body, self.complete, self.trailers)
-
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         size = "" if not self.body and self.complete else f" body={len(self.body)} bytes"
         cut = "" if self.complete else ", incomplete"
         return f"<ProxyResponse {self.status} {self.reason!r}{size}{cut}>"
@@ -118,9 +130,3 @@ def _split(fields: bytes) -> list[tuple[bytes, bytes]]:
         name, _, value = line.partition(b":")
         found.append((name, value.strip(b" \t")))
     return found
-
-
-def _rebuild(  # noqa: PLR0913 - what a response consists of
-    status: int, reason: str, version: str, fields: bytes, body: bytes, complete: bool, t: Headers
-) -> ProxyResponse:
-    return ProxyResponse(status, reason, version, fields, body=body, complete=complete, trailers=t)

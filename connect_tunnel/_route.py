@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from ._frozen import Frozen
 
 if TYPE_CHECKING:
     from ._proxy import Proxy
     from ._response import ProxyResponse
 
 
-class Hop:
+class Hop(Frozen):
     """One proxy of a way, and its place in it."""
 
     __slots__ = __match_args__ = ("proxy", "number", "of")
 
+    proxy: Proxy
+    number: int
+    of: int
+
     def __init__(self, proxy: Proxy, number: int = 1, of: int = 1) -> None:
-        self.proxy: Final = proxy
-        self.number: Final = number
-        self.of: Final = of
+        self._set(proxy=proxy, number=number, of=of)
 
     @property
     def place(self) -> str | None:
         """Which of several hops this is, as in "2 of 3"."""
         return f"{self.number} of {self.of}" if self.of > 1 else None
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         return f"<Hop {self.number} of {self.of}: {self.proxy.url}>"
 
 
-class Route:
+class Route(Frozen):
     """The way that an open tunnel takes.
 
     Attributes:
@@ -38,9 +42,11 @@ class Route:
 
     __slots__ = __match_args__ = ("proxies", "responses")
 
-    def __init__(self, proxies: tuple[str, ...], responses: tuple[ProxyResponse, ...]) -> None:
-        self.proxies: Final = proxies
-        self.responses: Final = responses
+    proxies: tuple[str, ...]
+    responses: tuple[ProxyResponse, ...]
 
-    def __repr__(self) -> str:
+    def __init__(self, proxies: tuple[str, ...], responses: tuple[ProxyResponse, ...]) -> None:
+        self._set(proxies=proxies, responses=responses)
+
+    def _shown(self) -> str:
         return f"<Route {' -> '.join(self.proxies)}>"

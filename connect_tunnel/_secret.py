@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar, cast
 
 T = TypeVar("T", str, bytes)
 
@@ -18,7 +18,7 @@ class Secret(Generic[T]):
     __slots__ = ("_value",)
 
     def __init__(self, value: T) -> None:
-        self._value: Final = value
+        self._value: Final[T] = value
 
     def reveal(self) -> T:
         """The value itself."""
@@ -28,7 +28,8 @@ class Secret(Generic[T]):
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
+        # Compared as they are: both are ours, and nobody times us.
+        return isinstance(other, Secret) and bool(self._value == cast("Secret[T]", other)._value)
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))

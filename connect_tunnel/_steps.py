@@ -37,10 +37,10 @@ cannot over-read, because it has no verb for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 if TYPE_CHECKING:
-    import ssl
+    import ssl  # noqa: TID251 - the type of a context
 
     from ._errors import Phase
     from ._route import Hop
@@ -49,8 +49,8 @@ T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
 
-Address: TypeAlias = "tuple[int, tuple[Any, ...]]"
-"""An address family and a socket address: opaque to programs."""
+Address: TypeAlias = "tuple[str, int]"
+"""A numeric host and a port; an IPv6 host without brackets, with its zone if it has one."""
 
 
 class Step(Generic[R_co]):
@@ -84,7 +84,7 @@ class Enter(Step[None]):
 
 
 class Resolve(Step["list[Address]"]):
-    """Look a host up. Numeric hosts are not looked up."""
+    """Look a name up, in the order of the system's resolver (RFC 6724)."""
 
     __slots__ = __match_args__ = ("host", "port")
 
@@ -161,6 +161,12 @@ class Call(Step[T]):
 
     __slots__ = __match_args__ = ("function",)
 
+    @overload
+    def __init__(
+        self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+    @overload
+    def __init__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> None: ...
     def __init__(
         self, function: Callable[P, T | Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> None:

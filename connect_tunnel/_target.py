@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 from ._errors import InvalidTarget
+from ._frozen import Frozen
 
 TargetLike: TypeAlias = "str | tuple[str, int] | Target"
 Kind: TypeAlias = Literal["name", "ipv4", "ipv6"]
@@ -29,7 +30,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _LONGEST_NAME = 253  # RFC 1035, 2.3.4, without the length octets; the last dot is extra
 
 
-class Target:
+class Target(Frozen):
     """A host and a port, as a CONNECT request names them (RFC 9110, 9.3.6).
 
     Args:
@@ -48,13 +49,15 @@ class Target:
 
     __slots__ = __match_args__ = ("host", "port", "kind")
 
-    host: Final[str]
-    port: Final[int]
-    kind: Final[Kind]
+    host: str
+    port: int
+    kind: Kind
 
     def __init__(self, host: str, port: int) -> None:
-        self.host, self.kind = _read_host(host)
-        self.port = _read_port(port)
+        if not isinstance(host, str):
+            raise InvalidTarget(f"the host of a target is a str, not {type(host).__name__}")
+        wire, kind = _read_host(host)
+        self._set(host=wire, port=_read_port(port), kind=kind)
 
     @classmethod
     def parse(cls, target: TargetLike) -> Target:
@@ -68,7 +71,7 @@ class Target:
                 return target
             case str():
                 return cls(*_split(target))
-            case (str() as host, port):
+            case (host, port):
                 return cls(host, port)
             case _:
                 raise InvalidTarget(
@@ -93,13 +96,10 @@ class Target:
     def __hash__(self) -> int:
         return hash((self.host, self.port))
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return Target, (self.host, self.port)
-
     def __str__(self) -> str:
         return self.authority
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         return f"Target({self.host!r}, {self.port})"
 
 
@@ -107,6 +107,8 @@ def _split(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if "://" in text:
         _refuse(text, "is a URL", hint="a target is host:port, without a scheme or a path")
+    if "@" in text:
+        _refuse(text, "has userinfo", hint="a target is host:port, and has no credentials")
     if not colon:
         _refuse(text, "has no port", hint=f"say which, as in '{_shown(text)}:443'")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
@@ -117,7 +119,7 @@ def _split(text: str) -> tuple[str, int]:
 def _refuse_colons(text: str, host: str, port: str) -> NoReturn:
     """An IPv6 address without brackets, whose last group may be a port."""
     if text.startswith("[") and text.endswith("]"):
-        _refuse(text, "has no port", hint=f"say which, as in '{text}:443'")
+        _refuse(text, "has no port", hint=f"say which, as in '{_shown(text)}:443'")
     if _is_ipv6(host) and _PORT.fullmatch(port):
         readings = f"'[{host}]:{port}'"
         if _is_ipv6(text):
@@ -133,8 +135,10 @@ def _read_port(port: object) -> int:
         port = int(port)
     if type(port) is not int or not 1 <= port <= 0xFFFF:  # a bool is no port
         # ASCII only: what else int() would read ("+443", "٤٤٣", "4_43") is no port.
-        shown = ascii(port) if isinstance(port, int | str) else type(port).__name__
-        raise InvalidTarget(f"port {shown[:40]} is not a number from 1 to 65535")
+        shown = type(port).__name__
+        if isinstance(port, str) or (isinstance(port, int) and -(10**9) < port < 10**9):
+            shown = _cut(ascii(port))
+        raise InvalidTarget(f"port {shown} is not a number from 1 to 65535")
     return port
 
 
@@ -176,14 +180,18 @@ def _refuse_host(host: str, given: str) -> NoReturn:
 
 
 def _refuse(given: str, complaint: str, hint: str | None = None) -> NoReturn:
-    raise InvalidTarget(f"target {ascii(_shown(given))} {complaint}", hint=hint)
+    raise InvalidTarget(f"target '{_shown(given)}' {complaint}", hint=hint)
 
 
 def _shown(given: str) -> str:
     """A target fit to be shown: userinfo may hold a password, however it got there."""
     if "@" in given:
-        return "...@" + given.rpartition("@")[2][:60]
-    return given if len(given) <= 60 else given[:60] + "..."
+        return "..."
+    return _cut(ascii(given)[1:-1])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _to_ascii(host: str) -> str:
@@ -192,8 +200,9 @@ def _to_ascii(host: str) -> str:
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except UnicodeError as error:
-        # The mapping may have found an address: digits and dots alone are no IDNA name.
-        raise InvalidTarget(f"target {ascii(_shown(host))} is not a valid name: {error}") from None
+        complaint = "is not a valid internationalized name"
+        reason = "" if "@" in host else f": {_cut(ascii(str(error))[1:-1])}"
+    _refuse(host, complaint + reason)
 
 
 def _is_ipv6(text: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from ._frozen import Frozen
 
 if TYPE_CHECKING:
     from ._errors import Phase
@@ -19,7 +22,7 @@ _PARTS: dict[Phase, str] = {
 }
 
 
-class Timeout:
+class Timeout(Frozen):
     """Limits in seconds; None for none.
 
     Args:
@@ -35,6 +38,13 @@ class Timeout:
 
     __slots__ = ("answer", "has_parts", "resolve", "tcp", "tls", "total")
 
+    total: float | None
+    resolve: float | None
+    tcp: float | None
+    tls: float | None
+    answer: float | None
+    has_parts: bool
+
     def __init__(
         self,
         total: float | None = 30.0,
@@ -44,17 +54,21 @@ class Timeout:
         tls: float | None = None,
         answer: float | None = None,
     ) -> None:
-        self.total: Final = seconds(total)
-        self.resolve: Final = seconds(resolve)
-        self.tcp: Final = seconds(tcp)
-        self.tls: Final = seconds(tls)
-        self.answer: Final = seconds(answer)
-        self.has_parts: Final = any(part is not None for part in self._facts()[1:])
+        self._set(
+            total=seconds(total),
+            resolve=seconds(resolve),
+            tcp=seconds(tcp),
+            tls=seconds(tls),
+            answer=seconds(answer),
+        )
+        self._set(has_parts=any(part is not None for part in self._facts()[1:]))
 
     @classmethod
     def parse(cls, timeout: TimeoutLike) -> Timeout:
         """Read what a caller may say: seconds, None, or a Timeout."""
-        return timeout if isinstance(timeout, Timeout) else cls(timeout)
+        if isinstance(timeout, Timeout):
+            return timeout
+        return _of(timeout) if isinstance(timeout, float | int) else cls(timeout)
 
     def of(self, phase: Phase) -> float | None:
         """The limit of the part that a phase belongs to."""
@@ -71,11 +85,16 @@ class Timeout:
     def __hash__(self) -> int:
         return hash(self._facts())
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         names = ("resolve", "tcp", "tls", "answer")
         parts = zip(names, self._facts()[1:], strict=True)
         said = [f"{name}={value}" for name, value in parts if value is not None]
         return f"Timeout({', '.join([str(self.total), *said])})"
+
+
+@lru_cache(maxsize=64, typed=True)  # nearly always the same number; True is not 1
+def _of(total: float | None) -> Timeout:
+    return Timeout(total)
 
 
 def seconds(value: float | None) -> float | None:

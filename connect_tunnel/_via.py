@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from ._errors import InvalidProxy
 from ._proxy import Proxy, ProxyLike
 from ._route import Hop
 
-Via: TypeAlias = "ProxyLike | Sequence[ProxyLike]"
+Via: TypeAlias = "ProxyLike | list[str] | list[Proxy] | list[ProxyLike]"
 Hops: TypeAlias = tuple[Hop, ...]
 
 
@@ -25,17 +24,15 @@ def read_via(via: Via) -> Hops | InvalidProxy:
         return error.with_traceback(None)
 
 
-def _read(via: object) -> Hops:
-    match via:
-        case Proxy() | str():
-            return (Hop(Proxy.parse(via)),)
-        case []:
-            raise InvalidProxy("a way of no proxies at all", hint="name at least one")
-        case list():
-            proxies = [Proxy.parse(proxy) for proxy in via]
-            return tuple(Hop(p, number, len(proxies)) for number, p in enumerate(proxies, 1))
-        case _:
-            raise InvalidProxy(
-                f"via is a URL, a Proxy, or a list of these, not {type(via).__name__}",
-                hint="write 'http://host:port'",
-            )
+def _read(via: Via) -> Hops:
+    if isinstance(via, Proxy | str):
+        return (Hop(Proxy.parse(via)),)
+    if not isinstance(via, list):
+        raise InvalidProxy(
+            f"via is a URL, a Proxy, or a list of these, not {type(via).__name__}",
+            hint="write 'http://host:port'",
+        )
+    if not via:
+        raise InvalidProxy("a way of no proxies at all", hint="name at least one")
+    proxies = [Proxy.parse(proxy) for proxy in via]
+    return tuple(Hop(proxy, number, len(proxies)) for number, proxy in enumerate(proxies, 1))

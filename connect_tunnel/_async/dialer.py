@@ -8,7 +8,7 @@ from anyio.abc import ByteStreamConnectable
 
 from connect_tunnel._errors import InvalidProxy, TunnelClosed
 from connect_tunnel._net.driver import Driver
-from connect_tunnel._open import Opened, Refused, open_tunnel as program, request_tunnel
+from connect_tunnel._open import Opened, Refused, raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
 from connect_tunnel._via import read_via
@@ -75,8 +75,10 @@ async def _open(
     driver = Driver(
         target.authority, timeout, local_address=local_address, socket_options=socket_options
     )
-    opened = await run(driver.run(program(hops, target)), driver.deadline)
-    return _tunnel(driver, target, hops, opened)
+    outcome = await run(driver.run(request_tunnel(hops, target)), driver.deadline)
+    if isinstance(outcome, Opened):
+        return _tunnel(driver, target, hops, outcome)
+    return await run(driver.run(raise_refusal(outcome)), driver.deadline)
 
 
 def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> AsyncTunnel:

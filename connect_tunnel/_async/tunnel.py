@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import warnings
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
@@ -25,6 +24,7 @@ from .errors import AsyncTunnelBroken, AsyncTunnelClosed
 from .wait import run
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from threading import Lock
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
     from connect_tunnel._target import Target
+
+    # The class has a method of that name.
+    Socket: TypeAlias = socket.socket
 
 T = TypeVar("T")
 
@@ -138,7 +141,7 @@ class AsyncTunnel(ByteStream):
         ssl_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 - as everywhere here: one more deadline
+        timeout: float | None = None,
         require_close_notify: bool = True,
     ) -> AsyncTunnel:
         """Speak TLS with the target, whatever the tunnel runs on.
@@ -178,7 +181,7 @@ class AsyncTunnel(ByteStream):
             stream.hand_over()
         return AsyncTunnel(new_stream(tls, stream.target), self.target, self._hops, self._responses)
 
-    def socket(self) -> socket.socket:
+    def socket(self) -> Socket:
         """Hand over the socket that was dialled, non-blocking; the tunnel is empty afterwards.
 
         Nothing of the target's has been read from it.
@@ -198,7 +201,7 @@ class AsyncTunnel(ByteStream):
         return stream.sock
 
     @asynccontextmanager
-    async def bridged(self) -> AsyncGenerator[socket.socket]:
+    async def bridged(self) -> AsyncGenerator[Socket]:
         """A real socket in any case: the tunnel's own, or one end of a bridge.
 
         A bridge is a pair of connected loopback sockets, served by a task that ends with
@@ -240,7 +243,7 @@ class AsyncTunnel(ByteStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """anyio's typed attributes: of the socket and, where there is one, of TLS."""
+        """The typed attributes of anyio: of the socket and, where there is one, of TLS."""
         sock = self._stream.sock
         attributes: dict[Any, Callable[[], Any]] = {
             SocketAttribute.family: lambda: sock.family,
@@ -274,18 +277,19 @@ class AsyncTunnel(ByteStream):
 
 def _tls_attributes(layer: TLSLayer) -> dict[Any, Callable[[], Any]]:
     tls = layer.object
-    return {
-        TLSAttribute.alpn_protocol: tls.selected_alpn_protocol,
-        TLSAttribute.channel_binding_tls_unique: tls.get_channel_binding,
-        TLSAttribute.cipher: tls.cipher,
-        TLSAttribute.peer_certificate: lambda: tls.getpeercert(binary_form=False),
-        TLSAttribute.peer_certificate_binary: lambda: tls.getpeercert(binary_form=True),
-        TLSAttribute.server_side: lambda: False,
-        TLSAttribute.shared_ciphers: tls.shared_ciphers,
-        TLSAttribute.ssl_object: lambda: tls,
-        TLSAttribute.standard_compatible: lambda: layer.require_close_notify,
-        TLSAttribute.tls_version: tls.version,
-    }
+    attributes: list[tuple[Any, Callable[[], Any]]] = [
+        (TLSAttribute.alpn_protocol, tls.selected_alpn_protocol),
+        (TLSAttribute.channel_binding_tls_unique, tls.get_channel_binding),
+        (TLSAttribute.cipher, tls.cipher),
+        (TLSAttribute.peer_certificate, lambda: tls.getpeercert(binary_form=False)),
+        (TLSAttribute.peer_certificate_binary, lambda: tls.getpeercert(binary_form=True)),
+        (TLSAttribute.server_side, lambda: False),
+        (TLSAttribute.shared_ciphers, tls.shared_ciphers),
+        (TLSAttribute.ssl_object, lambda: tls),
+        (TLSAttribute.standard_compatible, lambda: layer.require_close_notify),
+        (TLSAttribute.tls_version, tls.version),
+    ]
+    return dict(attributes)
 
 
 class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager costs 1 us a call

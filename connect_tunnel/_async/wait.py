@@ -68,8 +68,8 @@ async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
             return await _any_ready(interests, seconds)
         case Settled(awaitable):
             return await awaitable
-        case never:
-            assert_never(never)
+        case _:
+            assert_never(wait)
 
 
 async def _ready(sock: socket.socket, direction: int) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connect_tunnel._errors import ProxyUnreachable
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 ATTEMPT_DELAY = 0.25  # seconds before the next address is tried beside it (RFC 8305, 5)
 
-_IN_PROGRESS = frozenset(
-    {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1)}
+_CONNECTED = frozenset({0, errno.EISCONN})
+_PENDING = frozenset(
+    {errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1)}
 )
 
 
@@ -40,23 +41,27 @@ def dial(
     """
     untried = interleave(addresses)
     racing: dict[socket.socket, Address] = {}
-    failed: list[tuple[Address, int]] = []
+    failed: list[tuple[Address, OSError]] = []
     winner: socket.socket | None = None
     try:
         while untried or racing:
             if untried:
                 address = untried.pop(0)
                 try:
-                    racing[_begin(address, local_address, options)] = address
+                    sock, code = _begin(address, local_address, options)
                 except OSError as error:
-                    failed.append((address, error.errno or 0))
+                    failed.append((address, error))
                     continue  # a failure brings on the next attempt at once
+                racing[sock] = address
+                if code in _CONNECTED:
+                    winner = sock
+                    return sock
             for sock in (yield from _ready(list(racing), more=bool(untried))):
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code == 0:
                     winner = sock
                     return sock
-                failed.append((racing.pop(sock), code))
+                failed.append((racing.pop(sock), OSError(code, os.strerror(code))))
                 sock.close()
         raise _unreachable(failed)
     finally:
@@ -69,13 +74,33 @@ def _begin(
     address: Address,
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
-) -> socket.socket:
-    sock = new_socket(address[0], local_address, options)
-    code = sock.connect_ex(address[1])
-    if code and code not in _IN_PROGRESS:
+) -> tuple[socket.socket, int]:
+    host, port = address
+    if ":" in host:
+        family, place = socket.AF_INET6, _with_scope(host, port)
+    else:
+        family, place = socket.AF_INET, address
+    sock = new_socket(family, local_address, options)
+    try:
+        code = sock.connect_ex(place)
+        if code in _PENDING:
+            # On the same machine, where many proxies are, it is done by now: asking again
+            # costs less than waiting.
+            code = sock.connect_ex(place)
+        if code not in _CONNECTED and code not in _PENDING:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
         sock.close()
-        raise OSError(code, os.strerror(code))
-    return sock
+        raise
+    return sock, code
+
+
+def _with_scope(host: str, port: int) -> tuple[Any, ...]:
+    """An IPv6 socket address; its zone is one of this machine's interfaces (RFC 9844)."""
+    host, _, zone = host.partition("%")
+    if not zone:
+        return host, port
+    return host, port, 0, int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
 
 
 def _ready(racing: list[socket.socket], *, more: bool) -> Operation[list[socket.socket]]:
@@ -91,22 +116,23 @@ def interleave(addresses: list[Address]) -> list[Address]:
     """The same addresses, families taking turns, beginning with that of the first."""
     if len(addresses) == 1:
         return [*addresses]
-    first = [address for address in addresses if address[0] == addresses[0][0]]
-    other = [address for address in addresses if address[0] != addresses[0][0]]
+    colon = ":" in addresses[0][0] if addresses else False
+    first = [address for address in addresses if (":" in address[0]) == colon]
+    other = [address for address in addresses if (":" in address[0]) != colon]
     turns = chain.from_iterable(zip_longest(first, other))
     return [address for address in turns if address is not None]
 
 
-def _unreachable(failed: list[tuple[Address, int]]) -> ProxyUnreachable:
-    attempts = tuple((_shown(address), os.strerror(code)) for address, code in failed)
+def _unreachable(failed: list[tuple[Address, OSError]]) -> ProxyUnreachable:
+    attempts = tuple((_shown(address), error.strerror or str(error)) for address, error in failed)
     told = "; ".join(f"{address}: {said}" for address, said in attempts)
     return ProxyUnreachable(
         f"cannot be reached ({told or 'its name has no address'})",
         attempts=attempts,
-        errno=failed[-1][1] if failed else None,
+        errno=failed[-1][1].errno if failed else None,
     )
 
 
 def _shown(address: Address) -> str:
-    host, port = address[1][:2]
+    host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

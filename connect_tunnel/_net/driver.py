@@ -13,7 +13,7 @@ import inspect
 import ssl
 from time import monotonic
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, assert_never, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from connect_tunnel._errors import (
     ProxyHungUp,
@@ -32,6 +32,7 @@ from connect_tunnel._steps import (
     Resolve,
     Send,
     StartTLS,
+    Step,
     Take,
 )
 
@@ -47,15 +48,11 @@ if TYPE_CHECKING:
 
     from connect_tunnel._errors import Phase
     from connect_tunnel._route import Hop
-    from connect_tunnel._steps import Address, Program, Step
+    from connect_tunnel._steps import Address, Program
     from connect_tunnel._timeout import Timeout
 
     from .sock import Layer, SocketOption
     from .waits import Operation
-
-    _Known: TypeAlias = (
-        Enter | Peek | Take | Send | Resolve | Dial | StartTLS | HangUp | Call[Any] | Offload[Any]
-    )
 
 T = TypeVar("T")
 
@@ -83,7 +80,7 @@ class Driver:
     """
 
     __slots__ = (
-        "_asked", "_hop", "_layer", "_local_address", "_part_ends", "_phase",
+        "_awaiting", "_exchanges", "_hop", "_layer", "_local_address", "_part_ends", "_phase",
         "_socket_options", "_started", "_target", "_timeout", "_total_ends", "deadline",
     )  # fmt: skip
 
@@ -100,7 +97,8 @@ class Driver:
         self._timeout: Final = timeout
         self._local_address: Final = local_address
         self._socket_options: Final = socket_options
-        self._asked = False
+        self._awaiting = False  # whether an answer is due, and has not been waited for
+        self._exchanges = 0
         self._layer: Layer | None = None
         self._hop: Hop | None = None
         self._phase: Phase = "resolve"
@@ -117,9 +115,9 @@ class Driver:
             step = next(program)
             while True:
                 try:
-                    result = self._perform(step)
-                    if isinstance(result, GeneratorType):
-                        result = yield from result
+                    result: Any = _PERFORM[type(step)](self, step)
+                    if isinstance(result, GeneratorType):  # an operation, which may wait
+                        result = yield from cast("Operation[Any]", result)
                 except Expired:
                     step = program.throw(self._part_is_over())
                 except Exception as error:  # noqa: BLE001 - the program decides what it means
@@ -153,47 +151,26 @@ class Driver:
             self._layer.sock.close()
             self._layer = None
 
-    def _perform(self, step: Step[Any]) -> Any | Operation[Any]:  # noqa: C901, PLR0911, PLR0912 - a table
-        # pyright and mypy cannot know that a Step[Any] is one of these; the last line can.
-        match cast("_Known", step):
-            case Enter(phase, hop, seconds):
-                return self._enter(phase, hop, seconds)
-            case Peek():
-                return self._peek()
-            case Take(count):
-                return self._open.take_now(count)
-            case Send(data):
-                return self._send(memoryview(data))
-            case Resolve(host, port):
-                return self._resolve(host, port)
-            case Dial(addresses):
-                return self._dial(addresses)
-            case StartTLS():
-                return self._start_tls(step)
-            case HangUp():
-                return self._hang_up()
-            case Call(function):
-                return _call(function)
-            case Offload(function):
-                return offload(function)
-            case never:
-                assert_never(never)
-
     @property
     def _open(self) -> Layer:
         assert self._layer is not None, "a program must dial before it speaks"
         return self._layer
 
-    def _enter(self, phase: Phase, hop: Hop, seconds: float | None) -> None:
-        self._phase, self._hop = phase, hop
+    def _enter(self, step: Enter) -> None:
+        phase, self._hop, seconds = step.phase, step.hop, step.seconds
+        self._phase = phase
         self._part_ends = None
         self.deadline.at = total_ends = self._total_ends
-        own = self._timeout.of(phase) if self._timeout.has_parts else None
-        limit = own if seconds is None else seconds if own is None else min(own, seconds)
-        if limit is not None:
-            ends = monotonic() + limit
-            self._part_ends = ends if total_ends is None else min(ends, total_ends)
-            self.deadline.at = self._part_ends
+        if seconds is None and not self._timeout.has_parts:
+            return
+        now = monotonic()
+        part = self._timeout.of(phase)
+        if part is not None and (total_ends is None or now + part < total_ends):
+            self._part_ends = now + part
+        if seconds is not None:
+            limits = (self._part_ends, now + seconds, total_ends)
+            self._part_ends = min(limit for limit in limits if limit is not None)
+        self.deadline.at = total_ends if self._part_ends is None else self._part_ends
 
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
@@ -215,28 +192,29 @@ class Driver:
         if self._hop is not None and error.proxy_url is None:
             error.proxy_url, error.hop = self._hop.proxy.url, self._hop.place
 
-    def _resolve(self, host: str, port: int) -> Operation[list[Address]]:
+    def _resolve(self, step: Resolve) -> Operation[list[Address]]:
         try:
-            return (yield from resolve(host, port))
+            return (yield from resolve(step.host, step.port))
         except OSError as error:
             raise ProxyUnreachable(
                 f"has a name that cannot be looked up: {error.strerror}",
                 hint="check the host of its URL, and this machine's resolver",
                 errno=error.errno,
-                attempts=((host, str(error.strerror)),),
+                attempts=((step.host, str(error.strerror)),),
             ) from error
 
-    def _dial(self, addresses: list[Address]) -> Operation[None]:
-        sock = yield from dial(addresses, self._local_address, self._socket_options)
+    def _dial(self, step: Dial) -> Operation[None]:
+        sock = yield from dial(step.addresses, self._local_address, self._socket_options)
         self._layer = SocketLayer(sock)
+        self._exchanges = 0
 
-    def _peek(self) -> Operation[bytes]:
+    def _peek(self, _: Peek) -> Operation[bytes]:
         if self.deadline.left() == 0:
             raise Expired  # a peer that never lets us wait has no more time than others
         try:
-            if self._asked:
+            if self._awaiting:
                 # An answer takes at least a round trip: to try at once is to try in vain.
-                self._asked = False
+                self._awaiting = False
                 yield Ready(self._open.sock, READ)
             while (seen := self._open.peek_now()) is None:
                 yield Ready(self._open.sock, READ)
@@ -244,14 +222,32 @@ class Driver:
             raise _hung_up(error) from error
         return seen
 
-    def _send(self, data: memoryview) -> Operation[None]:
+    def _take(self, step: Take) -> None:
+        self._open.take_now(step.count)
+
+    def _send(self, step: Send) -> Operation[None] | None:
+        layer, data = self._open, memoryview(step.data)
+        try:
+            if self._exchanges and layer.peek_now() is not None:
+                # What comes unasked would be taken for the answer to what is asked next.
+                raise ProxyHungUp("closed the connection or spoke unasked between two requests")
+            self._awaiting = True
+            self._exchanges += 1
+            data = data[layer.send_now(data) :]
+            return self._send_rest(data) if data or not layer.flush_now() else None
+        except ProxyHungUp:
+            raise
+        except OSError as error:
+            raise _hung_up(error) from error
+
+    def _send_rest(self, data: memoryview) -> Operation[None]:
         layer = self._open
         try:
-            while data := data[layer.send_now(data) :]:
+            while data:
                 yield Ready(layer.sock, WRITE)
+                data = data[layer.send_now(data) :]
             while not layer.flush_now():
                 yield Ready(layer.sock, WRITE)
-            self._asked = True
         except OSError as error:
             raise _hung_up(error) from error
 
@@ -270,20 +266,39 @@ class Driver:
         self._layer = tls
         return tls.object.selected_alpn_protocol()
 
-    def _hang_up(self) -> None:
+    def _call(self, step: Call[Any]) -> Operation[Any]:
+        result = step.function()
+        return (yield Settled(result)) if inspect.isawaitable(result) else result
+
+    def _offload(self, step: Offload[Any]) -> Operation[Any]:
+        return (yield from offload(step.function))
+
+    def _hang_up(self, _: HangUp) -> None:
         if self._layer is not None:
             self._layer.close_now(cleanly=True)
         self.abort()
 
 
-def _call(function: Callable[[], Any]) -> Operation[Any]:
-    result = function()
-    return (yield Settled(result)) if inspect.isawaitable(result) else result
-
-
 def _hung_up(error: OSError) -> ProxyHungUp:
     if isinstance(error, ssl.SSLError):
         if isinstance(error, ssl.SSLEOFError):
-            return ProxyHungUp("ended TLS without saying so, before it had answered")
-        return ProxyHungUp(f"broke TLS before it had answered: {getattr(error, 'reason', None) or error}")
-    return ProxyHungUp("reset the connection before it had answered", reset=True, errno=error.errno)
+            return ProxyHungUp("ended TLS without saying so,")
+        reason = getattr(error, "reason", None) or error
+        return ProxyHungUp(f"broke TLS ({reason})")
+    return ProxyHungUp("reset the connection", reset=True, errno=error.errno)
+
+
+# What is done at once gives its result, and what may have to wait an Operation. A table,
+# since it is in the way of every byte of an opening; a test sees that no step is missing.
+_PERFORM: Final[dict[type[Step[Any]], Callable[[Driver, Any], Any]]] = {
+    Call: Driver._call,
+    Dial: Driver._dial,
+    Enter: Driver._enter,
+    HangUp: Driver._hang_up,
+    Offload: Driver._offload,
+    Peek: Driver._peek,
+    Resolve: Driver._resolve,
+    Send: Driver._send,
+    StartTLS: Driver._start_tls,
+    Take: Driver._take,
+}

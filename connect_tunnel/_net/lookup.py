@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .waits import READ, Ready
 
@@ -23,50 +23,48 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def resolve(host: str, port: int) -> Operation[list[Address]]:
-    """The addresses of a host, in the order of the system's resolver (RFC 6724)."""
-    if (numeric := _numeric(host, port)) is not None:
-        return numeric
-    return (yield from offload(lambda: _look_up(host, port, 0)))
+def resolve(name: str, port: int) -> Operation[list[Address]]:
+    """The addresses of a name, in the order of the system's resolver (RFC 6724)."""
+    return (yield from offload(lambda: _look_up(name, port)))
 
 
-def _numeric(host: str, port: int) -> list[Address] | None:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return [(family, (host, port))]
-    if "%" in host:  # a zone id: looked up among this machine's interfaces, no further
-        return _look_up(host, port, socket.AI_NUMERICHOST)
-    return None
-
-
-def _look_up(host: str, port: int, flags: int) -> list[Address]:
-    # As bytes, since getaddrinfo would put a str through IDNA2003.
+def _look_up(name: str, port: int) -> list[Address]:
     found = socket.getaddrinfo(
-        host.encode("ascii"), port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
+        name.encode("ascii"),  # as bytes, since a str would go through IDNA2003
+        port,
+        type=socket.SOCK_STREAM,
+        proto=socket.IPPROTO_TCP,
     )
-    return [(family, address) for family, _, _, _, address in found]
+    return [(_numeric(address), port) for _, _, _, _, address in found]
+
+
+def _numeric(address: tuple[Any, ...]) -> str:
+    host: str = address[0]
+    scope = address[3] if len(address) == 4 else 0
+    return f"{host}%{scope}" if scope and "%" not in host else host
 
 
 def offload(function: Callable[[], T]) -> Operation[T]:
     """Call something that blocks, and wait for it as for a socket."""
     near, far = socket.socketpair()
-    outcome: list[tuple[T | None, BaseException | None]] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def work() -> None:
         with far:  # its end is the signal
             try:
-                outcome.append((function(), None))
+                results.append(function())
             except BaseException as error:  # noqa: BLE001 - carried over to the caller
-                outcome.append((None, error))
+                errors.append(error)
 
     with near:
         near.setblocking(False)
-        Thread(target=work, name="connect_tunnel-offload", daemon=True).start()
+        try:
+            Thread(target=work, name="connect_tunnel-offload", daemon=True).start()
+        except BaseException:
+            far.close()
+            raise
         yield Ready(near, READ)
-    [(result, error)] = outcome
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value] - a T where there is no error
+    if errors:
+        raise errors[0]
+    return results[0]

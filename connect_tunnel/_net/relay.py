@@ -23,7 +23,8 @@ def relay(one: Stream, other: Stream) -> Operation[None]:
     pipes = (_Pipe(one, other), _Pipe(other, one))
     while not all(pipe.done for pipe in pipes):
         # Both get a turn; only if neither can move is there something to wait for.
-        if not any([pipe.advance() for pipe in pipes]):
+        moved = [pipe.advance() for pipe in pipes]
+        if not any(moved):
             interests = [pipe.blocked_on for pipe in pipes if not pipe.done]
             yield AnyReady(interests)
 

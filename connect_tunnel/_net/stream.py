@@ -68,7 +68,7 @@ class Stream:
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
         try:
-            return self.layer.receive_now(max_bytes if max_bytes < MAX_READ else MAX_READ)
+            return self.layer.receive_now(min(max_bytes, MAX_READ))
         except OSError as error:
             self._fail(error)
 

@@ -39,8 +39,8 @@ class TLSLayer:
     """
 
     __slots__ = (
-        "_below", "_bye", "_ended", "_incoming", "_lock", "_outbox", "_outgoing", "_seen", "greeting",
-        "object", "require_close_notify", "sock",
+        "_below", "_bye", "_ended", "_incoming", "_lock", "_outbox", "_outgoing", "_seen",
+        "greeting", "object", "require_close_notify", "sock",
     )  # fmt: skip
 
     def __init__(

@@ -6,6 +6,10 @@ import ssl
 
 from connect_tunnel.protocols.h1 import escape
 
+_OWN_AUTHORITY = (
+    "if it is issued by an authority of your network, perhaps one that inspects TLS, add that "
+    "to the ssl_context of this hop"
+)
 _RECORDS = frozenset(range(0x14, 0x18))  # content types of TLS (RFC 8446, 5.1)
 
 
@@ -29,8 +33,7 @@ def explain_tls(
         case ssl.SSLCertVerificationError():
             return (
                 f"has a certificate that cannot be trusted: {error.verify_message}",
-                "if it is issued by an authority of your network, perhaps one that inspects "
-                "TLS, add that to the ssl_context of this hop",
+                _OWN_AUTHORITY,
             )
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() if not greeting:
             return "closed the connection during the TLS handshake, without a word", None

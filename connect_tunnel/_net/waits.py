@@ -73,5 +73,5 @@ class Deadline:
         return None if self.at is None else max(0.0, self.at - monotonic())
 
 
-class Expired(Exception):  # noqa: N818 - an event, turned into a TunnelTimeout by who knows which
+class Expired(Exception):
     """The deadline passed while an operation waited."""

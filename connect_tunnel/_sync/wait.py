@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 import select
 import sys
+from itertools import chain
 from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
-from connect_tunnel._net.waits import READ, AnyReady, Deadline, Expired, Ready, Settled
+from connect_tunnel._net.waits import READ, WRITE, AnyReady, Deadline, Expired, Ready, Settled
 
 if TYPE_CHECKING:
     import socket
@@ -59,46 +60,49 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied
         case AnyReady(interests, seconds):
             soon = None if seconds is None else monotonic() + seconds
             ends = [at for at in (soon, deadline.at) if at is not None]
-            ready = _poll(interests, min(ends) if ends else None)
+            ready = _poll(interests, min(ends, default=None))
             if not ready and deadline.left() == 0:
                 raise Expired
-            return ready
+            numbers = {number for number, _ in ready}
+            return [sock for sock, _ in interests if sock.fileno() in numbers]
         case Settled(awaitable):
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
             raise TypeError("a callable given to the synchronous API returned an awaitable")
-        case never:
-            assert_never(never)
+        case _:
+            assert_never(wait)
 
 
 if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
 
-    def _poll(interests: Interests, at: float | None) -> list[socket.socket]:
-        readers = [sock for sock, direction in interests if direction == READ]
-        writers = [sock for sock, direction in interests if direction != READ]
+    def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
+        readers = [sock.fileno() for sock, direction in interests if direction == READ]
+        writers = [sock.fileno() for sock, direction in interests if direction != READ]
         left = None if at is None else max(0.0, at - monotonic())
         # A connection that failed is reported among the exceptional.
         found = select.select(readers, writers, writers, left)
-        return list(dict.fromkeys([*found[0], *found[1], *found[2]]))
+        return [(number, 0) for number in chain.from_iterable(found)]
 
 else:
 
-    def _poll(interests: Interests, at: float | None) -> list[socket.socket]:
-        """Those that are ready, none if that time comes first."""
+    def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
+        """The descriptors that are ready and for what, none if that time comes first."""
         poller = select.poll()
-        wanted: dict[int, int] = {}
-        for sock, direction in interests:
-            number = sock.fileno()
-            event = select.POLLIN if direction == READ else select.POLLOUT
-            wanted[number] = wanted.get(number, 0) | event
-            poller.register(number, wanted[number])
+        if len(interests) == 1:
+            sock, direction = interests[0]
+            poller.register(sock.fileno(), _EVENTS[direction])
+        else:
+            wanted: dict[int, int] = {}
+            for sock, direction in interests:
+                number = sock.fileno()
+                wanted[number] = wanted.get(number, 0) | _EVENTS[direction]
+                poller.register(number, wanted[number])
         while True:
             left = None if at is None else at - monotonic()
             if left is not None and left <= 0:
                 return []
             # Rounded up: to wake a moment early would mean to spin.
             if found := poller.poll(None if left is None else ceil(left * 1000)):
-                if len(interests) == 1:
-                    return [interests[0][0]]
-                numbers = {number for number, _ in found}
-                return [sock for sock, _ in interests if sock.fileno() in numbers]
+                return found
+
+    _EVENTS = {READ: select.POLLIN, WRITE: select.POLLOUT}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from connect_tunnel._frozen import Frozen
 from connect_tunnel._secret import Secret
 
 from ._auth import Auth
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-class Basic(Auth):
+class Basic(Frozen, Auth):
     """User and password, sent in UTF-8 and Base64, and in the clear on a plain hop.
 
     Args:
@@ -33,18 +34,17 @@ class Basic(Auth):
 
     __slots__ = ("_credentials", "preemptive", "user")
 
+    _credentials: Secret[bytes]
+    preemptive: bool
+    user: str
+
     def __init__(self, user: str, password: str, *, preemptive: bool = True) -> None:
         complaint = _complaint(user, password)
-        if complaint is None:
-            pair = f"{user}:{password}".encode()
-            # Canonical case: there are proxies that compare "Basic" octet by octet.
-            self._credentials: Final = Secret(b"Basic " + b2a_base64(pair, newline=False))
-            del pair
-        del password
+        credentials = Secret(b"") if complaint else _credentials(user, password)
+        del password  # before anything can fail in sight of it
         if complaint is not None:
             raise ValueError(complaint)
-        self.user: Final = user
-        self.preemptive: Final = preemptive
+        self._set(_credentials=credentials, preemptive=preemptive, user=user)
 
     def answer(
         self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
@@ -67,7 +67,7 @@ class Basic(Auth):
     def __hash__(self) -> int:
         return hash((type(self), self._credentials, self.preemptive))
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         return f"{type(self).__name__}({self.user!r}, ***)"
 
 
@@ -80,7 +80,14 @@ class Password(Basic):
     __slots__ = ()
 
 
-def _complaint(user: str, password: str) -> str | None:
+def _credentials(user: str, password: str) -> Secret[bytes]:
+    # Canonical case: there are proxies that compare "Basic" octet by octet.
+    return Secret(b"Basic " + b2a_base64(f"{user}:{password}".encode(), newline=False))
+
+
+def _complaint(user: object, password: object) -> str | None:
+    if not isinstance(user, str) or not isinstance(password, str):
+        return "user and password are text"
     if ":" in user:
         return "a user name may not have a colon in it (RFC 7617, 2)"
     if _CONTROL.search(user) or _CONTROL.search(password):

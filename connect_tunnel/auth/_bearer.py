@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from connect_tunnel._frozen import Frozen
 from connect_tunnel._secret import Secret
 
 from ._auth import Auth
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, 2.1
 
 
-class Bearer(Auth):
+class Bearer(Frozen, Auth):
     """A token that whoever holds it may use, sent at once.
 
     Args:
@@ -32,14 +33,16 @@ class Bearer(Auth):
 
     __slots__ = ("_credentials", "allow_cleartext")
 
+    _credentials: Secret[bytes]
+    allow_cleartext: bool
+
     def __init__(self, token: str, *, allow_cleartext: bool = False) -> None:
-        valid = _B64TOKEN.fullmatch(token) is not None
-        if valid:
-            self._credentials: Final = Secret(b"Bearer " + token.encode())
-        del token
+        valid = isinstance(token, str) and _B64TOKEN.fullmatch(token) is not None
+        credentials = Secret(b"Bearer " + token.encode() if valid else b"")
+        del token  # before anything can fail in sight of it
         if not valid:
             raise ValueError("a bearer token is letters, digits, -._~+/ and closing = signs")
-        self.allow_cleartext: Final = allow_cleartext
+        self._set(_credentials=credentials, allow_cleartext=allow_cleartext)
 
     def answer(
         self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
@@ -66,5 +69,5 @@ class Bearer(Auth):
     def __hash__(self) -> int:
         return hash((Bearer, self._credentials, self.allow_cleartext))
 
-    def __repr__(self) -> str:
+    def _shown(self) -> str:
         return "Bearer(***)"

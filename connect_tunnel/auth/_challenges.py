@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110, 5.6.2
-_QUOTED = r'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+# Possessive throughout: what a proxy sends must not make the reader try again and again.
+_QUOTED = r'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
 _ITEM = re.compile(
-    rf"(?:(?P<scheme>{_TOKEN})(?:[ \t]+|(?=,|$)))?"
-    rf"(?:(?P<name>{_TOKEN})[ \t]*=[ \t]*(?P<value>{_TOKEN}|{_QUOTED})"
-    r"|(?P<token68>[A-Za-z0-9._~+/-]+=*))?"
-    r"[ \t]*(?=,|$)"
+    rf"(?:(?P<scheme>{_TOKEN})(?:[ \t]++|(?=,|$)))?"
+    rf"(?:(?P<name>{_TOKEN})[ \t]*+=[ \t]*+(?P<value>{_TOKEN}|{_QUOTED})"
+    r"|(?P<token68>[A-Za-z0-9._~+/-]++=*+))?"
+    r"[ \t]*+(?=,|$)"
 )
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
-_UNREADABLE = re.compile(rf"(?:{_QUOTED}|[^,])*+")
+_UNREADABLE = re.compile(rf"(?:{_QUOTED}|\"[\s\S]*+|[^,\"])*+")
 
 
 def parse_challenges(values: Iterable[str]) -> list[Challenge]:
@@ -89,7 +90,9 @@ def _items(value: str) -> Iterator[re.Match[str] | None]:
         if item is None or item.end() == at:
             # It may have opened a challenge all the same: what follows must not be taken
             # for parameters of the one before.
-            at = _UNREADABLE.match(value, at).end()  # type: ignore[union-attr] - matches ""
+            unreadable = _UNREADABLE.match(value, at)
+            assert unreadable is not None  # it matches the empty string
+            at = unreadable.end()
             yield None
             continue
         at = item.end()

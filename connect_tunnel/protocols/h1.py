@@ -38,16 +38,14 @@ _END = re.compile(rb"\n\r?\n")
 _START = b"HTTP/1."
 
 
-def request(
-    authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None
-) -> Program[None]:
-    """Send a CONNECT request, in one write.
+def request(authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None) -> Send:
+    """A CONNECT request, to be sent in one write.
 
     Nagle's algorithm and proxies that read a request from one segment both want it whole.
     Nothing follows it before the answer has come (RFC 9931, 8).
     """
     # The wire image is nobody's local variable: it may hold credentials.
-    yield from Send(_render(authority, fields, credentials or fields.credentials))
+    return Send(_render(authority, fields, credentials or fields.credentials))
 
 
 def _render(authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None) -> bytes:
@@ -73,17 +71,36 @@ def read_answer() -> Program[tuple[ProxyResponse, bool]]:
         ProxyMisbehaved: It is not the head of an HTTP/1 response, or too much of one.
         ProxyHungUp: The connection ended before the head did.
     """
-    for _ in range(MAX_INTERIM + 1):
-        head, followed = yield from _read_head()
-        response = parse_head(head)
-        if response.status >= 200:
-            return response, followed
-        if response.status == 101:
-            # Nothing was asked to be switched to (RFC 9110, 15.2.2).
-            raise ProxyMisbehaved("answered CONNECT with 101 Switching Protocols")
-    raise ProxyMisbehaved(
-        f"sent more than {MAX_INTERIM} interim responses and no answer", kind="too_many"
-    )
+    head = bytearray()
+    interim, received = 0, b""
+    while True:
+        try:
+            seen = yield from Peek()
+            if not seen:
+                raise ProxyHungUp("closed the connection")
+        except ProxyHungUp as gone:
+            raise _told(gone, bytes(head) or received) from gone.__cause__
+        before = len(head)
+        head += seen
+        if before < len(_START) and not head.startswith(_START[: len(head)]):
+            # Recognised by its first octets, so that a server of another kind, which
+            # waits for us to speak, is told apart at once and not by a timeout.
+            raise _not_http(bytes(head))
+        # The end is sought in the new bytes and the last few: searching from the start
+        # each time would cost 28 s of CPU for 64 KiB that come one by one.
+        found = _END.search(head, max(0, before - 2))
+        end = found.end() if found else len(head)
+        # All of an unfinished head is the proxy's, so it is taken as it comes.
+        yield from Take(end - before)
+        _check_size(head, end)
+        if found:
+            response = parse_head(bytes(head[:end]))
+            if response.status >= 200:
+                return response, len(head) > end
+            interim += 1
+            _check_interim(response, interim)
+            received = bytes(head[:end])
+            head.clear()
 
 
 def parse_head(head: bytes) -> ProxyResponse:
@@ -104,46 +121,24 @@ def parse_head(head: bytes) -> ProxyResponse:
     return ProxyResponse(int(status), reason.decode("latin-1"), version.decode(), fields)
 
 
-def _read_head() -> Program[tuple[bytes, bool]]:
-    """Take exactly one head, its empty line included, and say whether more was seen."""
-    head = bytearray()
-    while True:
-        seen = yield from _peek(head)
-        before = len(head)
-        head += seen
-        if before < len(_START) and not head.startswith(_START[: len(head)]):
-            # Recognised by its first octets, so that a server of another kind, which
-            # waits for us to speak, is told apart at once and not by a timeout.
-            raise _not_http(bytes(head))
-        # The end is sought in the new bytes and the last few: searching from the start
-        # each time would cost 28 s of CPU for 64 KiB that come one by one.
-        if found := _END.search(head, max(0, before - 2)):
-            end = found.end()
-            yield from Take(end - before)
-            _check_size(head, end)
-            return bytes(head[:end]), len(head) > end
-        # All of an unfinished head is the proxy's, so it is taken as it comes.
-        yield from Take(len(seen))
-        _check_size(head, len(head))
-
-
-def _peek(head: bytearray) -> Program[bytes]:
-    try:
-        seen = yield from Peek()
-    except ProxyHungUp as gone:
-        gone.received = escape(bytes(head))
-        gone.hint = None if head else _SILENCE
-        raise
-    if seen:
-        return seen
-    if head:
-        raise ProxyHungUp(
-            "closed the connection in the middle of its answer", received=escape(bytes(head))
+def _check_interim(response: ProxyResponse, interim: int) -> None:
+    if response.status == 101:
+        # Nothing was asked to be switched to (RFC 9110, 15.2.2).
+        raise ProxyMisbehaved("answered CONNECT with 101 Switching Protocols")
+    if interim > MAX_INTERIM:
+        raise ProxyMisbehaved(
+            f"sent more than {MAX_INTERIM} interim responses and no answer", kind="too_many"
         )
-    raise ProxyHungUp(
-        "closed the connection without answering",
-        hint=_SILENCE,
-    )
+
+
+def _told(gone: ProxyHungUp, received: bytes) -> ProxyHungUp:
+    """The end of a connection, told by how far the answer had come."""
+    where = "in the middle of its answer" if received else "without answering"
+    hint = None if received else _SILENCE
+    return ProxyHungUp(
+        f"{gone.args[0]} {where}",
+        reset=gone.reset, errno=gone.errno, received=escape(received), hint=hint,
+    )  # fmt: skip
 
 
 _SILENCE = (
@@ -167,7 +162,7 @@ _GREETINGS: Final = (
     (re.compile(rb"(?:220|554)[ -]"), "it is a mail or FTP server"),
     (re.compile(rb"\* (?:OK|BYE|PREAUTH)"), "it is an IMAP server"),
     (re.compile(rb"\+OK"), "it is a POP3 server"),
-    (re.compile(rb"[\x00\x05][\x00-\x09\xff]"), "it may be a SOCKS proxy"),
+    (re.compile(rb"\x00[\x5a-\x5d]|\x05[\x00-\x09\xff]"), "it may be a SOCKS proxy"),
     (re.compile(rb"\x00[\s\S]{2}\x04"), "it speaks HTTP/2 without being asked to"),
     (re.compile(rb"HTTP/[023]"), "it answers in another version of HTTP"),
 )  # fmt: skip

@@ -103,7 +103,7 @@ def framing_of(response: ProxyResponse) -> Framing:
     """How the body of a refusal is delimited (RFC 9112, 6.3)."""
     if response.status == 304:
         return 0
-    codings = _tokens(response, "transfer-encoding")
+    codings = [coding for coding in _tokens(response, "transfer-encoding") if coding]
     if codings:
         if response.http_version == "1.0" or codings.count("chunked") != 1:
             # An HTTP/1.0 sender does not know what it says (RFC 9112, 6.1).

@@ -1,0 +1,202 @@
+"""Challenges: what is read of a 407, however oddly it is written, and what a challenge is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connect_tunnel import Challenge
+from connect_tunnel.auth import parse_challenges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Read = list[tuple[str, str | None, dict[str, str]]]
+
+
+def read(*values: str) -> Read:
+    return [(c.scheme, c.token68, dict(c.params)) for c in parse_challenges(values)]
+
+
+def cases() -> Iterator[Any]:
+    """One a line: the values, what is to be read of them, and whose case it was."""
+    for line in Path(__file__).with_name("challenges.jsonl").read_text("utf-8").splitlines():
+        case = json.loads(line)
+        wanted = [tuple(challenge) for challenge in case["challenges"]]
+        yield pytest.param(case["values"], wanted, id=f"AU-02 {case['source']}")
+
+
+@pytest.mark.parametrize(("values", "challenges"), list(cases()))
+def test_what_others_read(values: list[str], challenges: Read) -> None:
+    assert [(scheme.lower(), *rest) for scheme, *rest in read(*values)] == challenges
+
+
+NESTED = r'Newauth realm="a, b", type=1, title="L \"x\"" , , Basic realm=foo'
+
+
+@pytest.mark.parametrize(
+    ("values", "challenges"),
+    [
+        pytest.param([], [], id="AU-02 nothing"),
+        pytest.param([""], [], id="AU-02 an empty value"),
+        pytest.param([" ,\t, "], [], id="AU-02 empty elements alone"),
+        pytest.param(["Basic"], [("Basic", None, {})], id="AU-02 a bare scheme"),
+        pytest.param(
+            [NESTED],
+            [
+                ("Newauth", None, {"realm": "a, b", "type": "1", "title": 'L "x"'}),
+                ("Basic", None, {"realm": "foo"}),
+            ],
+            id="AU-02 commas within and between",
+        ),
+        pytest.param(
+            ["Negotiate YII=, NTLM"],
+            [("Negotiate", "YII=", {}), ("NTLM", None, {})],
+            id="AU-02 token68, then a bare scheme",
+        ),
+        pytest.param(
+            ["Negotiate a-._~+/9=="], [("Negotiate", "a-._~+/9==", {})], id="AU-02 all of token68"
+        ),
+        pytest.param(
+            ["Digest", "Basic realm=x"],
+            [("Digest", None, {}), ("Basic", None, {"realm": "x"})],
+            id="AU-02 over two lines",
+        ),
+        pytest.param(
+            ["Digest realm=x", "nonce=y"],
+            [("Digest", None, {"realm": "x", "nonce": "y"})],
+            id="AU-02 one over two lines, as a list may be",
+        ),
+        pytest.param(
+            ["Basic REALM \t= \t'x'"],
+            [("Basic", None, {"realm": "'x'"})],
+            id="AU-02 bad whitespace",
+        ),
+        pytest.param(
+            ['Basic realm=""'], [("Basic", None, {"realm": ""})], id="AU-02 an empty string"
+        ),
+        pytest.param(
+            [r'Basic realm="\a\"\\"'], [("Basic", None, {"realm": 'a"\\'})], id="AU-02 quoted pairs"
+        ),
+        pytest.param(
+            ['Basic realm="\xff"'], [("Basic", None, {"realm": "\xff"})], id="AU-02 obs-text"
+        ),
+        pytest.param(["Basic realm=x, REALM=y"], [], id="AU-02 a parameter twice"),
+        pytest.param(
+            ["Basic realm=x, realm=x, NTLM"],
+            [("NTLM", None, {})],
+            id="AU-02 a parameter twice spoils that challenge alone",
+        ),
+        pytest.param(["Other abc==, realm=x"], [], id="AU-02 token68 and a parameter"),
+        pytest.param(["Other realm=x, abc=="], [], id="AU-02 a parameter and token68"),
+        pytest.param(["realm=x"], [], id="AU-02 a parameter of nothing"),
+        pytest.param(["realm=x, NTLM"], [("NTLM", None, {})], id="AU-02 and then a scheme"),
+        pytest.param(["abc==, NTLM"], [("NTLM", None, {})], id="AU-02 token68 of nothing"),
+        pytest.param(['"x", NTLM'], [("NTLM", None, {})], id="AU-02 a string of nothing"),
+        pytest.param(['Basic realm="x'], [], id="AU-02 a string that never ends"),
+        pytest.param(['NTLM, Basic realm="x, Digest'], [("NTLM", None, {})], id="AU-02 nor here"),
+        pytest.param(
+            ['Basic realm="a, b" c, NTLM'], [("NTLM", None, {})], id="AU-02 more after a string"
+        ),
+        pytest.param(["Basic realm=x y"], [], id="AU-02 more after a value"),
+        pytest.param(
+            ["Basic realm="], [("Basic", "realm=", {})], id="AU-02 no value, but a token68"
+        ),
+        pytest.param(['Basic realm="a\nb"'], [], id="AU-02 a control in a string"),
+        pytest.param(["Basic \u0130=x"], [], id="AU-02 what is not Latin-1"),
+    ],
+)
+def test_what_is_read(values: list[str], challenges: Read) -> None:
+    assert read(*values) == challenges
+
+
+@settings(deadline=None, database=None, derandomize=True, max_examples=300)
+@given(st.lists(st.text('Basic realm=x",\\ \t=/\x00\xe9\u0130', max_size=40), max_size=3))
+def test_whatever_a_proxy_says_is_read(values: list[str]) -> None:
+    for scheme, token68, params in read(*values):
+        assert scheme
+        assert token68 is None or not params
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic" + " " * 65_000 + '"',
+        'Basic x="' + '\\"' * 32_000,
+        'Basic x="' + "\\" * 65_000,
+        '"' * 65_001,
+        '"\x00' * 32_000,
+        "a" * 65_000 + '"',
+        "a " * 32_000,
+        "a=" + " " * 65_000,
+        "a = " * 16_000,
+        "," * 65_000,
+        "a," * 32_000,
+        "a a=a," * 10_000,
+        "Basic " + "a" * 65_000 + '"',
+        "Basic " + "=" * 65_000,
+        "Basic a" + "=" * 65_000 + '"',
+        "Basic x=" + "y" * 65_000 + '"',
+        "\x00" * 65_000,
+    ],
+    ids=lambda value: ascii(value)[1:19],
+)
+@pytest.mark.timeout(5)  # half a minute each, if the reader tries again and again
+def test_a_long_value_is_read_in_linear_time(value: str) -> None:
+    parse_challenges([value])
+
+
+@pytest.mark.parametrize(
+    ("challenge", "realm", "shown"),
+    [
+        (Challenge("NTLM"), None, "<Challenge NTLM>"),
+        (Challenge("Negotiate", "YII="), None, "<Challenge Negotiate>"),
+        (Challenge("Basic", None, {"realm": "corp"}), "corp", "<Challenge Basic realm='corp'>"),
+        (
+            Challenge("Digest", None, {"realm": "corp", "nonce": "s3cr3t"}),
+            "corp",
+            "<Challenge Digest realm='corp'>",
+        ),
+    ],
+    ids=["bare", "AU-24 a token is not shown", "a realm", "AU-24 a nonce is not shown"],
+)
+def test_a_challenge(challenge: Challenge, realm: str | None, shown: str) -> None:
+    assert challenge.realm == realm
+    assert repr(challenge) == shown
+    match challenge:
+        case Challenge(scheme, token68, params):
+            assert Challenge(scheme, token68, params) == challenge
+    for same in (
+        pickle.loads(pickle.dumps(challenge)),
+        copy.copy(challenge),
+        copy.deepcopy(challenge),
+    ):
+        assert same == challenge
+        assert hash(same) == hash(challenge)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Challenge("b"), Challenge("a", "t"), Challenge("a", None, {"realm": "x"}), "a"],
+    ids=["scheme", "token68", "params", "kind"],
+)
+def test_challenges_that_differ(other: object) -> None:
+    assert other != Challenge("a")
+
+
+def test_it_cannot_be_changed() -> None:
+    params = {"realm": "x"}
+    challenge: Any = Challenge("Basic", None, params)
+    params["realm"] = "y"
+    assert challenge.realm == "x"
+    with pytest.raises(TypeError):
+        challenge.params["realm"] = "y"
+    with pytest.raises(AttributeError):
+        challenge.scheme = "Digest"

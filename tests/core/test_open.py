@@ -1,0 +1,829 @@
+"""The program that opens a tunnel: chains, challenges and refusals, told as stories.
+
+A story is the list of what a program did that the world could see: lookups, connections, TLS,
+requests (with the credentials they carried), and hanging up.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from connect_tunnel import (
+    InvalidProxy,
+    Proxy,
+    ProxyAuthenticationRequired,
+    ProxyHungUp,
+    ProxyMisbehaved,
+    ProxyTLSError,
+    ProxyUnreachable,
+    Target,
+    TunnelError,
+    TunnelRefused,
+    TunnelTimeout,
+)
+from connect_tunnel._open import (
+    MAX_ROUNDS,
+    Opened,
+    Refused,
+    raise_refusal,
+    read_refusal,
+    request_tunnel,
+)
+from connect_tunnel._route import Hop
+from connect_tunnel._secret import Secret
+from connect_tunnel._steps import Call, Dial, Enter, HangUp, Peek, Resolve, Send, StartTLS, Take
+from connect_tunnel.auth import Auth, Basic, Bearer
+from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
+from connect_tunnel.testing import NextConnection, Replay, every_split, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from connect_tunnel import Challenge, ProxyResponse
+    from connect_tunnel._steps import Address, Program
+    from connect_tunnel._via import Hops
+
+Incoming: TypeAlias = "bytes | Exception | NextConnection"
+
+ADDRESSES: list[Address] = [("192.0.2.1", 3128)]
+TARGET = Target("imap.example.com", 993)
+TAIL = b"* OK ready\r\n"  # what the target may say first
+RESET = ProxyHungUp("reset the connection", reset=True)
+LATE = TunnelTimeout("too slow")
+
+OK = b"HTTP/1.1 200 OK\r\n\r\n"
+WANTS_BASIC = b'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="x"\r\n'
+ASK = WANTS_BASIC + b"Content-Length: 2\r\n\r\nno"  # on a connection that lasts
+
+# ---- telling stories ----
+
+
+def way(*proxies: Proxy | str) -> Hops:
+    read = [Proxy.parse(proxy) for proxy in proxies]
+    return tuple(Hop(proxy, number, len(read)) for number, proxy in enumerate(read, 1))
+
+
+def attempt(hops: Hops, target: Target = TARGET) -> Program[Opened | TunnelError]:
+    """What a dialer does, with errors for values."""
+    try:
+        outcome = yield from request_tunnel(hops, target)
+        if isinstance(outcome, Opened):
+            return outcome
+        yield from raise_refusal(outcome)
+    except TunnelError as error:
+        return error
+
+
+def run(hops: Hops, *incoming: Incoming, **results: object) -> Replay[Opened | TunnelError]:
+    """Attempt it. Results are given by the names of steps; TLS chooses no protocol."""
+    named: dict[type[Any], object] = {Resolve: ADDRESSES}
+    known = {step.__name__: step for step in (Resolve, Dial, StartTLS, Send)}
+    named |= {known[name]: result for name, result in results.items()}
+    return replay(attempt(hops), *incoming, results=named)
+
+
+def story(done: Replay[Any]) -> list[str]:
+    told: list[str] = []
+    for step in done.steps:
+        match step:
+            case Resolve(host, port):
+                told.append(f"look up {host}:{port}")
+            case Dial(addresses):
+                told.append("dial" if addresses is ADDRESSES else f"dial {addresses}")
+            case StartTLS(_, name):
+                told.append(f"TLS with {name}")
+            case Send(data):
+                told.append(requested(data))
+            case HangUp():
+                told.append("hang up")
+            case _:
+                assert isinstance(step, Enter | Peek | Take | Call)
+    return told
+
+
+def requested(head: bytes) -> str:
+    """A request in short: whom it asks for, and the credentials it carries."""
+    line, *fields, empty, end = head.decode().split("\r\n")
+    assert (empty, end) == ("", "")
+    method, authority, version = line.split(" ")
+    assert (method, version) == ("CONNECT", "HTTP/1.1")
+    assert fields[0] == f"Host: {authority}"
+    given = [field.partition(": ")[2] for field in fields if field.startswith("Proxy-Auth")]
+    return " ".join([f"ask for {authority}", *(f"as {credentials}" for credentials in given)])
+
+
+def opened(done: Replay[Opened | TunnelError]) -> Opened:
+    assert isinstance(done.value, Opened), repr(done.value)
+    return done.value
+
+
+# ---- one hop ----
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("http://proxy.test", ["look up proxy.test:80", "dial"]),
+        ("http://proxy.test:3128", ["look up proxy.test:3128", "dial"]),
+        ("http://[2001:db8::1]:3128", ["dial [('2001:db8::1', 3128)]"]),
+        ("http://[fe80::1%eth0]:3128", ["dial [('fe80::1%eth0', 3128)]"]),
+        ("https://proxy.test", ["look up proxy.test:443", "dial", "TLS with proxy.test"]),
+        ("https://proxy.test.", ["look up proxy.test.:443", "dial", "TLS with proxy.test"]),
+        ("https://[fe80::1%eth0]", ["dial [('fe80::1%eth0', 443)]", "TLS with fe80::1"]),
+        ("https://192.0.2.1", ["dial [('192.0.2.1', 443)]", "TLS with 192.0.2.1"]),
+    ],
+)  # fmt: skip
+def test_one_hop(proxy: str, told: list[str]) -> None:
+    """H1-13, H1-16, NM-06, NM-10: one request, then not a byte but of the answer's head.
+
+    The target is not looked up, and a zone goes nowhere but to the dialling of the proxy.
+    """
+    for split in every_split(OK + TAIL):
+        done = run(way(proxy), *split)
+        assert [response.status for response in opened(done).responses] == [200]
+        assert story(done) == [*told, "ask for imap.example.com:993"]
+        assert done.left == TAIL, split
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.0 200 Connection established\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nProxy-Connection: close\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 299 x\r\n\r\n",
+    ],
+    ids=["H1-34 1.0", "H1-14 204", "H1-15 length", "H1-15 lengths", "H1-15 chunked",
+         "H1-33 close", "H1-18 interim"],
+)  # fmt: skip
+def test_any_2xx_opens_the_tunnel(head: bytes) -> None:
+    for split in every_split(head + TAIL):
+        done = run(way("http://proxy.test:3128"), *split)
+        assert opened(done)
+        assert done.left == TAIL, split
+
+
+def test_the_parts_of_an_opening() -> None:
+    """What errors are labelled with, and whose clocks run."""
+    hops = way("http://one.test:1", "https://two.test:2")
+    done = run(hops, OK, OK)
+    entered = [(step.phase, step.hop, step.seconds) for step in done.steps if type(step) is Enter]
+    assert entered == [
+        ("resolve", hops[0], None),
+        ("tcp", hops[0], None),
+        ("connect", hops[0], None),
+        ("proxy_tls", hops[1], None),
+        ("connect", hops[1], None),
+    ]
+
+
+def test_tls_is_as_the_proxy_says() -> None:
+    """TL-01, TL-04: the context that was given, as it is; and the name of the proxy."""
+    context = ssl.create_default_context()
+    proxy = Proxy("https://proxy.test", ssl_context=context, require_close_notify=False)
+    steps = [step for step in run(way(proxy), OK).steps if type(step) is StartTLS]
+    assert [(s.context, s.server_hostname, s.require_close_notify) for s in steps] == [
+        (context, "proxy.test", False)
+    ]
+
+
+@pytest.mark.parametrize("chosen", ["h2", "http/1.0", ""])
+def test_a_protocol_that_is_not_spoken_here(chosen: str) -> None:
+    """TL-04: a context of the caller's may offer what it likes; we cannot speak it."""
+    done = run(way("https://proxy.test"), StartTLS=chosen)
+    assert isinstance(done.value, InvalidProxy)
+    assert repr(chosen) in str(done.value)
+    assert "set_alpn_protocols" in str(done.value.hint)
+    assert done.sent == b""
+
+
+def test_http_1_1_may_be_chosen() -> None:
+    assert opened(run(way("https://proxy.test"), OK, StartTLS="http/1.1"))
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "told"),
+    [
+        ("Resolve", ProxyUnreachable("no such name"), 1),
+        ("Dial", ProxyUnreachable("refused"), 2),
+        ("Dial", TunnelTimeout("too slow"), 2),
+        ("StartTLS", ProxyTLSError("not trusted"), 3),
+        ("Send", ProxyHungUp("reset", reset=True), 4),
+    ],
+)
+def test_what_a_step_fails_with_ends_it(step: str, error: TunnelError, told: int) -> None:
+    """TL-01, T7: and nothing is sent to a proxy that is not what it should be."""
+    done = run(way("https://proxy.test"), **{step: error})
+    assert done.value is error
+    assert len(story(done)) == told
+
+
+# ---- chains ----
+
+CHAINS: dict[str, tuple[list[Proxy | str], list[str]]] = {
+    "two": (
+        ["http://one.test:1", "http://two.test:2"],
+        ["look up one.test:1", "dial", "ask for two.test:2", "ask for imap.example.com:993"],
+    ),
+    "two, default ports": (
+        ["http://one.test", "http://two.test"],
+        ["look up one.test:80", "dial", "ask for two.test:80", "ask for imap.example.com:993"],
+    ),
+    "TLS in TLS": (
+        ["https://one.test", "https://two.test"],
+        [
+            "look up one.test:443", "dial", "TLS with one.test", "ask for two.test:443",
+            "TLS with two.test", "ask for imap.example.com:993",
+        ],
+    ),
+    "three, TLS in the middle": (
+        ["http://one.test:1", "https://two.test:2", "http://[2001:db8::3]:3"],
+        [
+            "look up one.test:1", "dial", "ask for two.test:2",
+            "TLS with two.test", "ask for [2001:db8::3]:3", "ask for imap.example.com:993",
+        ],
+    ),
+    "three, each with credentials": (
+        ["http://a:1@one.test:1", "http://two.test:2", "https://c:3@three.test:3"],
+        [
+            "look up one.test:1", "dial", "ask for two.test:2 as Basic YTox",
+            "ask for three.test:3",
+            "TLS with three.test", "ask for imap.example.com:993 as Basic Yzoz",
+        ],
+    ),
+    "the same one twice": (
+        ["http://one.test:1", "http://one.test:1"],
+        ["look up one.test:1", "dial", "ask for one.test:1", "ask for imap.example.com:993"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("proxies", "told"), CHAINS.values(), ids=CHAINS)
+def test_chains(proxies: list[Proxy | str], told: list[str]) -> None:
+    """LL-08, AU-06: each hop is asked for the next one alone, with its own credentials."""
+    answers = [b"HTTP/1.1 20%d OK\r\n\r\n" % number for number in range(len(proxies))]
+    for split in every_split(answers[-1] + TAIL):
+        done = run(way(*proxies), *answers[:-1], *split)
+        assert story(done) == told
+        assert done.left == TAIL
+        statuses = [response.status for response in opened(done).responses]
+        assert statuses == [200, 201, 202][: len(proxies)]
+
+
+def test_bytes_behind_the_head_of_an_earlier_hop_are_the_next_hops() -> None:
+    """H1-16: whoever is asked through it is its target, and early bytes are not lost there."""
+    done = run(way("http://one.test:1", "http://two.test:2"), OK + OK + TAIL)
+    assert opened(done)
+    assert done.left == TAIL
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_hop_that_refuses(at: int) -> None:
+    """LL-08: the way ends there; the answer is that hop's, on what *it* was asked for."""
+    hops = way("http://one.test:1", "https://two.test:2", "http://three.test:3")
+    goals = ["two.test:2", "three.test:3", "imap.example.com:993"]
+    no = b"HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\nsorry!"
+    done = run(hops, *[OK] * at, no)
+    error = done.value
+    assert isinstance(error, TunnelRefused)
+    assert error.response.body == b"sorry!"
+    assert f"the tunnel to {goals[at]} (403 No)" in str(error)
+    assert story(done)[-2:] == [f"ask for {goals[at]}", "hang up"]
+    labels = [step.hop for step in done.steps if type(step) is Enter]
+    assert labels[-1] is hops[at]
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "told"),
+    [
+        ([OK, b""], ProxyHungUp, 4),
+        ([OK, RESET], ProxyHungUp, 4),
+        ([OK, b"SSH-2.0-x\r\n"], ProxyMisbehaved, 4),
+        ([b""], ProxyHungUp, 3),
+    ],
+    ids=["second closes", "second resets", "second is no proxy", "first closes"],
+)
+def test_a_hop_that_is_no_use(answers: list[Incoming], kind: type[TunnelError], told: int) -> None:
+    """H1-44: nothing is asked again, as it cannot be known what became of it."""
+    done = run(way("http://one.test:1", "http://two.test:2"), *answers)
+    assert type(done.value) is kind
+    assert len(story(done)) == told
+
+
+# ---- challenges: where they are answered ----
+
+ASKED = "ask for imap.example.com:993"
+ANSWERED = f"{ASKED} as Basic dTpw"
+REACHED = ["look up proxy.test:3128", "dial"]
+
+SAME = [*REACHED, ASKED, ANSWERED]
+ANEW = [*REACHED, ASKED, "hang up", *REACHED, ANSWERED]
+BOTH = [*REACHED, ASKED, ANSWERED, "hang up", *REACHED, ANSWERED]  # tried, and then anew
+
+
+def lazy(**given: Any) -> Hops:
+    """A way through a proxy whose credentials are sent when it asks for them."""
+    auth = Basic("u", "p", preemptive=False)
+    return way(Proxy("http://proxy.test:3128", auth=auth, **given))
+
+
+# A 407 with its body, after which the connection lasts.
+LASTING = {
+    "H1-39 length": ASK,
+    "H1-39 no body": WANTS_BASIC + b"Content-Length: 0\r\n\r\n",
+    "H1-39 chunked": WANTS_BASIC
+    + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nA: b\r\n\r\n",
+    "H1-34 1.0 that keeps": b"HTTP/1.0 407 No\r\nProxy-Authenticate: basic\r\n"
+    b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\nno",
+}
+
+
+@pytest.mark.parametrize("no", LASTING.values(), ids=LASTING)
+def test_a_challenge_is_answered_on_its_connection(no: bytes) -> None:
+    """H1-39: once its body is read, under every split of it."""
+    for split in every_split(no):
+        done = run(lazy(), *split, OK + TAIL)
+        assert story(done) == SAME, split
+        assert [response.status for response in opened(done).responses] == [200]
+        assert done.left == TAIL
+
+
+# A 407 after which the connection is not to be used, or turns out to be of no use.
+ENDING: dict[str, tuple[list[Incoming], list[str]]] = {
+    "H1-39 close": ([WANTS_BASIC + b"Connection: close\r\nContent-Length: 2\r\n\r\nno"], ANEW),
+    "H1-39 close, old name": (
+        [WANTS_BASIC + b"Proxy-Connection: close\r\nContent-Length: 2\r\n\r\nno"], ANEW,
+    ),
+    "H1-34 1.0": (
+        [b"HTTP/1.0 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno"], ANEW,
+    ),
+    "H1-39 no length": ([WANTS_BASIC + b"\r\nno"], ANEW),
+    "H1-39 no length and the end": ([WANTS_BASIC + b"\r\nno", b""], ANEW),
+    "H1-35 two lengths": (
+        [WANTS_BASIC + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nno"], ANEW,
+    ),
+    "H1-35 chunked and length": (
+        [WANTS_BASIC + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"], ANEW,
+    ),
+    "H1-37 cut short": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", b""], ANEW),
+    "H1-37 chunked, cut short": (
+        [WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", b""], ANEW,
+    ),
+    "H1-37 reset in the body": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", RESET], ANEW),
+    "H1-38 too slow": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", LATE], ANEW),
+    "H1-38 too long": (
+        [WANTS_BASIC + b"Content-Length: 99999\r\n\r\n" + b"x" * 70000], ANEW,
+    ),
+    "H1-41 an answer nobody asked for": ([ASK + OK], ANEW),
+    "H1-41 one more byte": ([ASK + b"\n"], ANEW),
+    "H1-41 after no body": ([WANTS_BASIC + b"Content-Length: 0\r\n\r\n" + OK], ANEW),
+    "H1-41 after chunks": (
+        [WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + OK], ANEW,
+    ),
+    "H1-40 closes in silence": ([ASK, b""], BOTH),
+    "H1-40 closes with its answer": ([WANTS_BASIC + b"Content-Length: 0\r\n\r\n", b""], BOTH),
+    "H1-40 resets": ([ASK, RESET], BOTH),
+    "ZOO 7 calls the next request bad": (
+        [ASK, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"], BOTH,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("coming", "told"), ENDING.values(), ids=ENDING)
+def test_a_challenge_is_answered_on_a_new_connection(
+    coming: list[Incoming], told: list[str]
+) -> None:
+    done = run(lazy(), *coming, NextConnection(), OK + TAIL)
+    assert story(done) == told
+    assert [response.status for response in opened(done).responses] == [200]
+    assert done.left == TAIL
+
+
+def test_a_retry_that_cannot_be_sent() -> None:
+    """H1-40: EPIPE or a reset where the second request goes out."""
+    results = iter([None, RESET, None])
+    done = run(lazy(), ASK, NextConnection(), OK, Send=results)
+    assert story(done) == BOTH
+    assert opened(done)
+
+
+@pytest.mark.parametrize("fields", [{"Connection": "close"}, {"connection": "x, Close"}])
+def test_who_says_close_asks_no_more_there(fields: dict[str, str]) -> None:
+    """H1-09: nor waits for the rest of the answer."""
+    done = run(lazy(headers=fields), ASK[:-2], NextConnection(), OK)
+    assert story(done) == ANEW
+
+
+# What comes of the second request, where that is the end of it.
+FINAL: dict[str, tuple[list[Incoming], list[str], type[TunnelError], int | None]] = {
+    "rejected": ([ASK, ASK], SAME, ProxyAuthenticationRequired, 407),
+    "refused": (
+        [ASK, b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"], SAME, TunnelRefused, 403,
+    ),
+    "H1-44 dies in its answer": ([ASK, b"HTTP/1.1 2", b""], SAME, ProxyHungUp, None),
+    "H1-44 resets in its answer": (
+        [ASK, b"HTTP/1.1 2", ProxyHungUp("reset", reset=True)], SAME, ProxyHungUp, None,
+    ),
+    "H1-44 dies after an interim answer": (
+        [ASK, b"HTTP/1.1 103 Early Hints\r\n\r\n", b""], SAME, ProxyHungUp, None,
+    ),
+    "is no answer": ([ASK, b"hello\r\n\r\n"], SAME, ProxyMisbehaved, None),
+    "is late": ([ASK, TunnelTimeout("too slow")], SAME, TunnelTimeout, None),
+    "H1-44 closes twice": ([ASK, b"", NextConnection(), b""], BOTH, ProxyHungUp, None),
+    "closes and rejects": ([ASK, b"", NextConnection(), ASK], BOTH,
+                           ProxyAuthenticationRequired, 407),
+    "is bad on a new connection, too": (
+        [ASK, b"", NextConnection(), b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"],
+        BOTH, TunnelRefused, 400,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("coming", "told", "kind", "status"), FINAL.values(), ids=FINAL)
+def test_a_retry_that_fails(
+    coming: list[Incoming], told: list[str], kind: type[TunnelError], status: int | None
+) -> None:
+    """H1-44, AU-18: never a retry of a retry, nor the same credentials twice."""
+    done = run(lazy(), *coming)
+    error = done.value
+    assert type(error) is kind
+    assert story(done) == (told if status is None else [*told, "hang up"])
+    if isinstance(error, TunnelRefused):
+        assert error.response.status == status
+
+
+def test_a_first_request_that_fails_is_not_sent_again() -> None:
+    """H1-44: before a challenge there is no reason to think that nothing was done."""
+    for end in (b"", RESET):
+        done = run(lazy(), end)
+        assert isinstance(done.value, ProxyHungUp)
+        assert story(done) == [*REACHED, ASKED]
+
+
+# ---- challenges: which are answered ----
+
+
+Asked: TypeAlias = "list[tuple[Sequence[Challenge] | None, bytes | None]]"
+
+
+def guessing() -> tuple[Auth, Asked]:
+    """One that has another answer to every challenge, and the notes of what it was asked."""
+    asked: Asked = []
+
+    class Guessing(Auth):
+        __slots__ = ()
+
+        def answer(
+            self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
+        ) -> Program[Secret[bytes] | None]:
+            yield from ()
+            asked.append((challenges, sent.reveal() if sent else None))
+            return Secret(b"Guess %d" % len(asked))
+
+    return Guessing(), asked
+
+
+def test_rounds_are_bounded() -> None:
+    """AU-01, AU-18: an endless 407 ends, with what it offered last."""
+    auth, asked = guessing()
+    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), *[ASK] * 50)
+    assert isinstance(done.value, ProxyAuthenticationRequired)
+    assert [challenge.realm for challenge in done.value.challenges] == ["x"]
+    guesses = [f"{ASKED} as Guess {number}" for number in range(1, MAX_ROUNDS + 2)]
+    assert story(done) == [*REACHED, *guesses, "hang up"]
+    # It is told each time what was rejected.
+    assert [sent for _, sent in asked] == [
+        None, *(b"Guess %d" % number for number in range(1, MAX_ROUNDS + 1))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("auth", "no", "offers"),
+    [
+        (None, ASK, ["Basic"]),
+        (("u", "p"), ASK, ["Basic"]),
+        (Basic("u", "p"), ASK, ["Basic"]),
+        (Bearer("t", allow_cleartext=True), ASK, ["Basic"]),
+        (
+            Basic("u", "p", preemptive=False),
+            b"HTTP/1.1 407 No\r\nProxy-Authenticate: Digest realm=x, nonce=y\r\n"
+            b"Proxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n",
+            ["Digest", "Negotiate"],
+        ),
+        (
+            Basic("u", "p", preemptive=False),
+            b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n",
+            [],
+        ),
+    ],
+    ids=["none", "a pair, rejected", "Basic, rejected", "Bearer, rejected",
+         "not Basic", "AU-01 nothing offered"],
+)  # fmt: skip
+def test_a_challenge_that_cannot_be_answered(
+    auth: Auth | tuple[str, str] | None, no: bytes, offers: list[str]
+) -> None:
+    """AU-18: is the end of it, after one request."""
+    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), no)
+    assert isinstance(done.value, ProxyAuthenticationRequired)
+    assert [challenge.scheme for challenge in done.value.challenges] == offers
+    assert len(story(done)) == len([*REACHED, ASKED, "hang up"])
+
+
+def test_an_auth_of_the_callers_may_keep_state() -> None:
+    class Counting(Auth):
+        def __init__(self) -> None:
+            self.count = 0
+
+        def answer(
+            self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
+        ) -> Program[Secret[bytes] | None]:
+            yield from ()
+            self.count += 1
+            return Secret(b"Count %d" % self.count)
+
+    done = run(way(Proxy("http://proxy.test:3128", auth=Counting())), ASK, OK)
+    assert story(done) == [*REACHED, f"{ASKED} as Count 1", f"{ASKED} as Count 2"]
+
+
+def test_401_is_no_challenge() -> None:
+    """AU-23: it is not what a proxy asks with, and is not answered with its credentials."""
+    auth, asked = guessing()
+    no = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
+    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), no.replace(b"WWW", b"Proxy"))
+    assert type(done.value) is TunnelRefused
+    assert len(asked) == 1
+    done = run(lazy(), no)
+    assert type(done.value) is TunnelRefused
+    assert done.value.response.status == 401
+    assert story(done) == [*REACHED, ASKED, "hang up"]
+
+
+def test_a_407_inside_the_tunnel_is_the_targets() -> None:
+    """T2: it follows a 2xx, and so it is neither read nor answered."""
+    auth, asked = guessing()
+    inside = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
+    for split in every_split(OK + inside):
+        asked.clear()
+        done = run(way(Proxy("http://proxy.test:3128", auth=auth)), *split)
+        assert opened(done)
+        assert done.left == inside, split
+        assert len(asked) == 1
+
+
+def test_a_caller_may_bring_credentials() -> None:
+    """AU-23, H1-40: sent as they are, and nothing is said when they are rejected."""
+    proxy = Proxy("http://proxy.test:3128", headers={"Proxy-Authorization": "X y"})
+    done = run(way(proxy), ASK)
+    assert isinstance(done.value, ProxyAuthenticationRequired)
+    assert story(done) == [*REACHED, f"{ASKED} as X y", "hang up"]
+
+
+# ---- challenges in a chain ----
+
+ONE = Proxy("http://one.test:1", auth=("a", "1"))
+TWO = Proxy("https://two.test:2", auth=Basic("b", "2", preemptive=False))
+TO_TWO = ["look up one.test:1", "dial", "ask for two.test:2 as Basic YTox", "TLS with two.test"]
+AS_TWO = "ask for imap.example.com:993 as Basic Yjoy"
+
+
+def test_a_challenge_of_the_second_hop_on_the_same_way() -> None:
+    done = run(way(ONE, TWO), OK, ASK, OK + TAIL)
+    assert story(done) == [*TO_TWO, ASKED, AS_TWO]
+    assert opened(done)
+    assert done.left == TAIL
+
+
+@pytest.mark.parametrize(
+    "coming",
+    [[WANTS_BASIC + b"Connection: close\r\n\r\n"], [WANTS_BASIC + b"\r\nno"]],
+    ids=["close", "no length"],
+)
+def test_a_challenge_of_the_second_hop_and_the_whole_way_again(coming: list[Incoming]) -> None:
+    """H1-39, LL-08: no credentials stray, and each hop's answer is that of the way that led."""
+    again = b"HTTP/1.1 299 Again\r\n\r\n"
+    done = run(way(ONE, TWO), OK, *coming, NextConnection(), again, OK + TAIL)
+    assert story(done) == [*TO_TWO, ASKED, "hang up", *TO_TWO, AS_TWO]
+    assert [response.status for response in opened(done).responses] == [299, 200]
+    assert done.left == TAIL
+
+
+def test_a_silent_close_of_the_second_hop_and_the_whole_way_again() -> None:
+    """H1-40."""
+    done = run(way(ONE, TWO), OK, ASK, b"", NextConnection(), OK, OK)
+    assert story(done) == [*TO_TWO, ASKED, AS_TWO, "hang up", *TO_TWO, AS_TWO]
+    assert opened(done)
+
+
+def test_the_first_hop_refuses_the_second_time() -> None:
+    no = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    done = run(way(ONE, TWO), OK, WANTS_BASIC + b"\r\n", NextConnection(), no)
+    assert isinstance(done.value, TunnelRefused)
+    assert "the tunnel to two.test:2 (503 Busy)" in str(done.value)
+    assert story(done) == [*TO_TWO, ASKED, "hang up", *TO_TWO[:3], "hang up"]
+
+
+def test_both_hops_challenge() -> None:
+    """And the first does so again when the way is walked again: it may forget, too."""
+    one = Proxy("http://one.test:1", auth=Basic("a", "1", preemptive=False))
+    to_two = [*TO_TWO[:2], "ask for two.test:2", "ask for two.test:2 as Basic YTox", TO_TWO[3]]
+    ending = WANTS_BASIC + b"\r\n"
+    done = run(way(one, TWO), ASK, OK, ending, NextConnection(), ASK, OK, OK)
+    assert story(done) == [*to_two, ASKED, "hang up", *to_two, AS_TWO]
+
+
+# ---- fields made for a target ----
+
+
+def test_fields_are_made_for_what_each_hop_is_asked() -> None:
+    """For a chain that is the next hop; and made once, however often the request is sent."""
+    seen: list[str] = []
+
+    def one(target: Target) -> dict[str, str]:
+        seen.append(f"one: {target}")
+        return {"User-Agent": "one"}
+
+    async def two(target: Target) -> list[tuple[str, str]]:
+        seen.append(f"two: {target}")
+        return [("X", "1"), ("X", "2")]
+
+    auth = Basic("u", "p", preemptive=False)
+    hops = way(
+        Proxy("http://one.test:1", headers=one), Proxy("http://two.test:2", headers=two, auth=auth)
+    )
+    done = run(hops, OK, ASK, OK)
+    assert seen == ["one: two.test:2", "two: imap.example.com:993"]
+    assert opened(done)
+    first, second, third = [step.data for step in done.steps if type(step) is Send]
+    assert b"User-Agent: one\r\n" in first
+    assert b"X: " not in first
+    for request in (second, third):
+        assert b"X: 1\r\nX: 2\r\n" in request
+
+
+def test_credentials_among_made_fields() -> None:
+    def make(target: Target) -> dict[str, str]:
+        return {"Proxy-Authorization": f"For {target.host}", "Connection": "close"}
+
+    done = run(way(Proxy("http://proxy.test:3128", headers=make)), OK)
+    assert story(done) == [*REACHED, f"{ASKED} as For imap.example.com"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [{"A B": "s3cret"}, {"X": "s3cret\n"}, {"X": "s3cr\u00e9t"}, {"X": 3}, {"Content-Length": "1"},
+     {"Host": ""}, None, 7, ["s3cret"], [("X",)]],
+    ids=ascii,
+)  # fmt: skip
+def test_fields_that_cannot_be_sent(made: Any) -> None:
+    """H1-05, H1-06: nothing is sent, and no value shown, nor kept where a traceback shows it."""
+    secret = {"Proxy-Authorization": "s3cret"}
+    given = {**secret, **made} if isinstance(made, dict) else made
+    done = run(way(Proxy("http://proxy.test:3128", headers=lambda _: given)))
+    error = done.value
+    assert isinstance(error, InvalidProxy)
+    assert done.sent == b""
+    assert "headers" in str(error)
+    assert "s3cret" not in str(error)
+    assert "s3cret" not in shown_by(error.__traceback__)
+    assert error.__context__ is None
+
+
+def shown_by(traceback: TracebackType | None) -> str:
+    """The locals of our own frames that a traceback would print."""
+    shown: list[str] = []
+    while traceback is not None:
+        if "/connect_tunnel/" in traceback.tb_frame.f_code.co_filename:
+            shown.append(repr(traceback.tb_frame.f_locals))
+        traceback = traceback.tb_next
+    return "\n".join(shown)
+
+
+def test_a_callable_that_fails_fails_the_opening() -> None:
+    def fail(_: Target) -> dict[str, str]:
+        raise LookupError("no token today")
+
+    with pytest.raises(LookupError, match="no token today"):
+        run(way(Proxy("http://proxy.test:3128", headers=fail)))
+
+
+# ---- refusals ----
+
+
+def refused(no: bytes, *incoming: Incoming) -> Refused:
+    program = request_tunnel(way("http://proxy.test:3128"), TARGET)
+    done = replay(program, no, *incoming, results={Resolve: ADDRESSES})
+    assert isinstance(done.value, Refused)
+    assert type(done.steps[-1]) is Take  # the connection is there for the body to be read
+    return done.value
+
+
+PORTAL = (
+    b"HTTP/1.1 302 Found\r\nLocation: http://login.test/\r\nSet-Cookie: a=b\r\nRefresh: 0\r\n"
+    b"Alt-Svc: h2=:1\r\nStrict-Transport-Security: max-age=1\r\nContent-Length: 9\r\n\r\n<b>Hi</b>"
+)
+BLOCKED = (
+    b"HTTP/1.1 403 Forbidden\r\nSet-Cookie: a=b\r\nContent-Type: text/html\r\n"
+    b"Connection: keep-alive\r\nContent-Length: 9\r\n\r\n<b>No</b>"
+)
+
+
+@pytest.mark.parametrize("no", [PORTAL, BLOCKED], ids=["T5 portal", "T4 blocked"])
+def test_a_refusal_is_an_error_and_nothing_else(no: bytes) -> None:
+    """H1-21, H1-22, T4, T5: whole, the proxy's, and not followed; no stream comes of it."""
+    for split in every_split(no):
+        done = run(lazy(), *split)
+        error = done.value
+        assert type(error) is TunnelRefused
+        assert error.response.body == no[-9:]
+        assert error.response.headers["set-cookie"] == "a=b"
+        assert error.response.complete
+        assert story(done) == [*REACHED, ASKED, "hang up"], split
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (300, TunnelRefused, False),
+        (304, TunnelRefused, False),
+        (403, TunnelRefused, False),
+        (404, TunnelRefused, False),
+        (407, ProxyAuthenticationRequired, False),
+        (421, TunnelRefused, True),
+        (425, TunnelRefused, True),
+        (471, TunnelRefused, False),
+        (502, TunnelRefused, True),
+        (503, TunnelRefused, True),
+        (600, TunnelRefused, False),
+        (999, TunnelRefused, False),
+    ],
+)
+def test_no_other_status_opens_a_tunnel(
+    status: int, kind: type[TunnelError], *, retryable: bool
+) -> None:
+    """H1-20, H1-21, H1-45."""
+    no = b"HTTP/1.1 %d x\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n" % status
+    error = run(way("http://proxy.test:3128"), no).value
+    assert type(error) is kind
+    assert isinstance(error, TunnelRefused)
+    assert error.retryable is retryable
+    assert error.response.retry_after == 7
+
+
+def test_a_refusal_as_a_value() -> None:
+    """H1-21: before its body is read, which is up to the caller."""
+    no = refused(b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\n")
+    assert no.response.status == 403
+    assert no.request.goal == TARGET
+    assert no.hop.proxy.url == "http://proxy.test:3128"
+    assert replay(no.body.next_part(), b"sorry").value == b"sorry"
+
+
+@pytest.mark.parametrize(
+    ("fields", "coming", "body", "complete"),
+    [
+        (b"Content-Length: 5\r\n", [b"sorry"], b"sorry", True),
+        (b"", [b"sorry", b""], b"sorry", True),
+        (b"", [b"sorry", TunnelTimeout("too slow")], b"sorry", False),
+        (b"Content-Length: 9\r\n", [b"sorry", TunnelTimeout("too slow")], b"sorry", False),
+        (b"Content-Length: 9\r\n", [b"sorry", ProxyHungUp("reset", reset=True)], b"sorry", False),
+        (b"Content-Length: 9\r\n", [TunnelTimeout("too slow")], b"", False),
+        (b"Content-Length: 9\r\nContent-Length: 5\r\n", [b"sorry", b""], b"sorry", False),
+        (b"Transfer-Encoding: chunked\r\n", [b"zz\r\n"], b"", False),
+        (b"Content-Length: 99999\r\n", [b"x" * 70_000], b"x" * 65536, False),
+    ],
+    ids=["whole", "to the end", "H1-38 hangs", "H1-38 late", "H1-37 reset", "H1-38 nothing",
+         "H1-35 two lengths", "H1-36 no chunks", "H1-38 too long"],
+)  # fmt: skip
+def test_a_body_never_costs_the_refusal(
+    fields: bytes, coming: list[Incoming], body: bytes, *, complete: bool
+) -> None:
+    """Whatever becomes of the body, the status is known, and says why there is no tunnel."""
+    done = run(way("http://proxy.test:3128"), b"HTTP/1.1 503 No\r\n" + fields + b"\r\n", *coming)
+    assert isinstance(done.value, TunnelRefused)
+    response: ProxyResponse = done.value.response
+    assert (response.status, response.body, response.complete) == (503, body, complete)
+    assert type(done.steps[-1]) is HangUp
+    last = [step for step in done.steps if type(step) is Enter][-1]
+    assert (last.phase, last.seconds) == ("connect", MAX_BODY_SECONDS)
+
+
+def test_trailers_belong_to_the_response() -> None:
+    """H1-36."""
+    no = refused(b"HTTP/1.1 502 No\r\nTransfer-Encoding: chunked\r\n\r\n")
+    done = replay(read_refusal(no), b"2\r\nno\r\n0\r\nProxy-Status: p; error=dns_error\r\n\r\n")
+    assert done.value.body == b"no"
+    assert done.value.proxy_status == "p; error=dns_error"
+
+
+def test_no_answer_is_remembered() -> None:
+    """H1-46: a second opening asks as the first did."""
+    hops = lazy()
+    first, second = run(hops, ASK, OK), run(hops, ASK, OK)
+    assert story(first) == story(second) == SAME

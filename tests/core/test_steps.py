@@ -1,0 +1,97 @@
+"""The vocabulary of programs: what a step holds, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from connect_tunnel import Proxy
+from connect_tunnel._route import Hop
+from connect_tunnel._steps import (
+    Call,
+    Dial,
+    Enter,
+    HangUp,
+    Offload,
+    Peek,
+    Resolve,
+    Send,
+    StartTLS,
+    Step,
+    Take,
+)
+from connect_tunnel.testing import replay
+
+if TYPE_CHECKING:
+    from connect_tunnel._steps import Address, Program
+
+HOP = Hop(Proxy("http://proxy.test:3128"))
+ADDRESSES: list[Address] = [(2, ("192.0.2.1", 3128))]
+
+# Every verb there is, and the facts that it carries in the order a `match` sees them.
+VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
+    (Enter("connect", HOP), ("connect", HOP, None)),
+    (Enter("auth", HOP, 2.0), ("auth", HOP, 2.0)),
+    (Resolve("proxy.test", 3128), ("proxy.test", 3128)),
+    (Dial(ADDRESSES), (ADDRESSES,)),
+    (StartTLS(None, "proxy.test"), (None, "proxy.test", True)),
+    (StartTLS(None, "proxy.test", require_close_notify=False), (None, "proxy.test", False)),
+    (Send(b"data"), (b"data",)),
+    (Peek(), ()),
+    (Take(7), (7,)),
+    (HangUp(), ()),
+]
+
+
+def name_of(step: object) -> str:
+    return type(step).__name__
+
+
+@pytest.mark.parametrize(("step", "facts"), VERBS, ids=name_of)
+def test_a_step_holds_its_facts_and_nothing_else(
+    step: Step[Any], facts: tuple[object, ...]
+) -> None:
+    names: tuple[str, ...] = type(step).__match_args__  # type: ignore[attr-defined] # of each verb
+    assert tuple(getattr(step, name) for name in names) == facts
+    assert not hasattr(step, "__dict__")
+
+
+@pytest.mark.parametrize("step", [step for step, _ in VERBS], ids=name_of)
+def test_a_step_yields_itself_and_gives_what_is_sent(step: Step[Any]) -> None:
+    waiting = iter(step)
+    assert next(waiting) is step
+    with pytest.raises(StopIteration) as done:
+        waiting.send("the result")
+    assert done.value.value == "the result"
+
+
+def test_there_is_no_other_verb() -> None:
+    verbs = {type(step) for step, _ in VERBS} | {Call, Offload}
+    assert {verb for verb in Step.__subclasses__() if verb.__module__ == Step.__module__} == verbs
+
+
+@pytest.mark.parametrize("verb", [Call, Offload])
+def test_a_callable_is_bound_to_what_it_is_given(verb: type[Any]) -> None:
+    def join(*parts: str, by: str) -> str:
+        return by.join(parts)
+
+    step = verb(join, "a", "b", by="-")
+    assert step.__match_args__ == ("function",)
+    assert step.function() == "a-b"
+
+
+def test_a_step_fails_where_it_is_asked_for() -> None:
+    def program() -> Program[str]:
+        try:
+            yield from Peek()
+        except OSError as error:
+            return str(error)
+        return ""
+
+    assert replay(program(), OSError("gone")).value == "gone"
+
+
+def test_what_is_sent_is_not_shown() -> None:
+    """AU-24: a traceback prints its locals, and this one may hold credentials."""
+    assert repr(Send(b"Proxy-Authorization: Basic dTpw")) == "Send(<31 bytes>)"

@@ -1,0 +1,431 @@
+"""The driver: what each step does to a real connection, and what it fails with."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from connect_tunnel import (
+    Dialer,
+    Proxy,
+    ProxyHungUp,
+    ProxyMisbehaved,
+    Timeout,
+    TunnelRefused,
+    TunnelTimeout,
+    _steps,
+    open_tunnel,
+)
+from connect_tunnel._net.driver import _PERFORM, Driver
+from connect_tunnel._route import Hop
+from connect_tunnel._steps import (
+    Call,
+    Dial,
+    Enter,
+    HangUp,
+    Offload,
+    Peek,
+    Program,
+    Send,
+    StartTLS,
+    Take,
+)
+from connect_tunnel.auth import Basic
+from connect_tunnel.testing import (
+    Close,
+    HalfClose,
+    NextConnection,
+    NextRequest,
+    Receive,
+    Reset,
+    ScriptedProxy,
+    Send as Say,
+    Wait,
+)
+from connect_tunnel.testing import Step as ScriptStep
+
+from .raw import OK
+from .shells import SHELLS, converse, failure, nothing_left, perform, took
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from connect_tunnel import Challenge
+    from connect_tunnel._secret import Secret
+
+MANY = 1 << 24
+HOP = Hop(Proxy("http://p.test:3128"))
+
+
+def drive(shell: str, program: Program[Any], timeout: float | Timeout | None = 5) -> Any:
+    """Run a program on a driver of its own, which must let go of everything."""
+    driver = Driver("a.test:1", Timeout.parse(timeout))
+    try:
+        return perform(shell, driver.run(program), driver.deadline)
+    finally:
+        driver.abort()
+
+
+def test_every_step_is_performed() -> None:
+    steps = {kind for kind in _steps.Step.__subclasses__() if kind.__module__ == _steps.__name__}
+    assert steps == set(_PERFORM)
+
+
+@contextmanager
+def sink(size: int = MANY) -> Generator[tuple[str, int]]:
+    """A server that begins to read what it is sent only when nothing more can be sent."""
+    with ScriptedProxy(Wait(0.15), Receive(b"\n"), Say(b"all of it")) as server:
+        yield server.host, server.port
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_does_not_fit_is_sent_as_it_does(shell: str) -> None:
+    def program() -> Program[bytes]:
+        yield from Dial([address])
+        yield from Send(b"x" * MANY + b"\n")
+        return (yield from Peek())
+
+    with nothing_left(), sink() as address:
+        assert drive(shell, program()) == b"all of it"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_over_tls_too(
+    shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    def program() -> Program[bytes]:
+        yield from Dial([(server.host, server.port)])
+        assert (yield from StartTLS(client_context, "127.0.0.1")) is None
+        yield from Send(b"x" * MANY + b"\n")
+        seen = yield from Peek()
+        assert (yield from Peek()) == seen
+        yield from Take(4)
+        seen = yield from Peek()
+        yield from HangUp()
+        yield from HangUp()  # nothing is left to be hung up on
+        return seen
+
+    script = Wait(0.15), Receive(b"\n"), Say(b"all of it")
+    with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as server:
+        assert drive(shell, program()) == b"of it"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_send_ends_in_time(
+    over_tls: bool,
+    shell: str,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    def program() -> Program[None]:
+        yield from Enter("tcp", HOP)
+        yield from Dial([(server.host, server.port)])
+        if over_tls:
+            yield from StartTLS(client_context, "127.0.0.1")
+        yield from Enter("connect", HOP)
+        yield from Send(b"x" * MANY)
+
+    context = server_context if over_tls else None
+    with ScriptedProxy(Wait(5), ssl_context=context) as server:
+        for timeout in (0.3, Timeout(5, answer=0.3)):
+            with took(0.2, 1), pytest.raises(TunnelTimeout) as caught:
+                drive(shell, program(), timeout)
+            assert caught.value.phase == "connect"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_send_that_is_answered_by_a_reset(
+    over_tls: bool,
+    shell: str,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    def program() -> Program[None]:
+        yield from Dial([(server.host, server.port)])
+        if over_tls:
+            yield from StartTLS(client_context, "127.0.0.1")
+        yield from Send(b"x" * MANY)
+
+    context = server_context if over_tls else None
+    with nothing_left(), ScriptedProxy(Wait(0.1), Reset(), ssl_context=context) as server:
+        with pytest.raises(ProxyHungUp) as caught:
+            drive(shell, program())
+        assert caught.value.reset
+
+
+def test_a_part_that_is_over_is_the_program_s_to_judge() -> None:
+    """A TunnelTimeout is thrown in, and what follows has its own time."""
+
+    def program() -> Program[str]:
+        yield from Dial([(server.host, server.port)])
+        yield from Enter("connect", HOP, 0.1)
+        try:
+            yield from Peek()
+        except TunnelTimeout:
+            yield from Enter("connect", HOP)
+            return (yield from Peek()).decode()
+        return "too early"
+
+    with ScriptedProxy(Wait(0.3), Say(b"late")) as server:
+        assert drive("sync", program()) == "late"
+
+
+def test_the_total_never_enters_a_program() -> None:
+    entered: list[BaseException] = []
+
+    def program() -> Program[None]:
+        yield from Enter("connect", HOP)
+        yield from Dial([(server.host, server.port)])
+        try:
+            yield from Peek()
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            entered.append(error)
+            raise
+
+    with nothing_left(), ScriptedProxy(Wait(1)) as server:
+        with pytest.raises(TunnelTimeout):
+            drive("sync", program(), 0.1)
+    assert entered == []
+
+
+def test_a_program_must_dial_first() -> None:
+    def speaks() -> Program[None]:
+        yield from Send(b"hello?")
+
+    with pytest.raises(AssertionError, match="must dial before it speaks"):
+        drive("sync", speaks())
+
+    def does_nothing() -> Program[None]:
+        yield from HangUp()
+
+    driver = Driver("a.test:1", Timeout())
+    perform("sync", driver.run(does_nothing()), driver.deadline)
+    assert not driver.holds
+    with pytest.raises(AssertionError, match="must dial before it is done"):
+        driver.release()
+
+
+# --- what a program asks of others ---
+
+
+def blocking(value: int) -> int:
+    if value < 0:
+        raise LookupError("blocked")
+    return value
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_offload(shell: str) -> None:
+    def program(value: int) -> Program[int]:
+        return (yield from Offload(blocking, value))
+
+    with nothing_left():
+        assert drive(shell, program(5)) == 5
+        with pytest.raises(LookupError, match="blocked"):
+            drive(shell, program(-5))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_call(shell: str) -> None:
+    async def awaited() -> str:
+        return "awaited"
+
+    def program(function: Any) -> Program[Any]:
+        try:
+            return (yield from Call(function))
+        except LookupError:
+            return "caught in the program"
+
+    def fails() -> None:
+        raise LookupError
+
+    assert drive(shell, program(lambda: "called")) == "called"
+    assert drive(shell, program(fails)) == "caught in the program"
+    if shell == "sync":
+        with pytest.raises(TypeError, match="returned an awaitable"):
+            drive(shell, program(awaited))
+    else:
+        assert drive(shell, program(awaited)) == "awaited"
+
+
+def test_an_error_of_the_caller_s_is_not_ours_to_change() -> None:
+    """A callable of the caller's fails: its error comes out as it is, and nothing is left."""
+
+    def headers(_: object) -> dict[str, str]:
+        raise KeyError("mine")
+
+    with nothing_left(), ScriptedProxy() as proxy:
+        with pytest.raises(KeyError, match="mine"):
+            open_tunnel("a.test:1", via=Proxy(proxy.url, headers=headers))
+
+
+# --- what ends before there is an answer ---
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("script", "reset"),
+    [
+        ([Receive(), Close()], False),
+        ([Receive(), Reset()], True),
+        ([Receive(), Say(b"HTTP/1.1 200"), Close()], False),
+        ([Receive(), Say(b"HTTP/1.1 200"), Wait(0.05), Reset()], True),
+        ([Receive(), HalfClose()], False),
+        ([Close()], None),
+    ],
+)
+def test_a_proxy_that_hangs_up(script: list[ScriptStep], reset: bool | None, shell: str) -> None:
+    with nothing_left(), ScriptedProxy(*script) as proxy:
+        error = failure(shell, via=proxy.url, timeout=5)
+        assert isinstance(error, ProxyHungUp)
+        assert isinstance(error, ConnectionError)
+        assert error.phase == "connect"
+        assert error.proxy_url == proxy.url
+        if reset is not None:
+            assert error.reset is reset
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([Receive(), Close()], "ended TLS without saying so"),
+        ([Receive(), HalfClose()], "closed the connection without answering"),
+    ],
+)
+def test_a_tls_proxy_that_hangs_up(
+    script: list[ScriptStep],
+    said: str,
+    shell: str,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as proxy:
+        via = Proxy(proxy.url, ssl_context=client_context)
+        error = failure(shell, via=via, timeout=5)
+        assert isinstance(error, ProxyHungUp)
+        assert said in str(error)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_proxy_that_breaks_tls(
+    shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """Something that is no record comes where the answer should."""
+    with (
+        nothing_left(),
+        closing(socket.create_server(("127.0.0.1", 0))) as listener,
+        GarblingTLS(listener, server_context),
+    ):
+        via = Proxy(f"https://127.0.0.1:{listener.getsockname()[1]}", ssl_context=client_context)
+        error = failure(shell, via=via, timeout=5)
+    assert isinstance(error, ProxyHungUp)
+    assert "broke TLS (" in str(error)
+    assert isinstance(error.__cause__, ssl.SSLError)
+    assert not isinstance(error, ssl.SSLError)
+
+
+class GarblingTLS:
+    """Shakes hands with one client, and then speaks something else."""
+
+    def __init__(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        from threading import Thread  # noqa: PLC0415
+
+        self._listener, self._context = listener, context
+        self._thread = Thread(target=self._serve)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        accepted, _ = self._listener.accept()
+        with closing(accepted), closing(accepted.dup()) as below:
+            with self._context.wrap_socket(accepted, server_side=True) as tls:
+                tls.recv(65536)
+                below.sendall(b"this is no record, whatever else it may be\r\n")
+                below.settimeout(5)
+                while below.recv(65536):
+                    pass
+
+
+# --- a second request on one connection ---
+
+AGAIN = b"HTTP/1.1 407 Again\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
+LATER = Basic("user", "word", preemptive=False)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("between", "connections"),
+    [
+        ([NextRequest()], 1),
+        ([Close(), NextConnection(), Receive()], 2),
+        ([Reset(), NextConnection(), Receive()], 2),
+        ([HalfClose(), NextConnection(), Receive()], 2),
+    ],
+)
+def test_the_connection_of_a_407(
+    between: list[ScriptStep], connections: int, shell: str
+) -> None:
+    """It is used again if it is in order; what came unasked is no answer (H1-44)."""
+    script = NextRequest(), Say(AGAIN), *between, Say(OK + b"hi"), HalfClose()
+    with nothing_left(), ScriptedProxy(*script) as proxy:
+        assert converse(shell, via=Proxy(proxy.url, auth=LATER), timeout=5) == b"hi"
+        assert proxy.connections == connections
+        assert b"Proxy-Authorization" not in proxy.heads[0]
+        assert b"Proxy-Authorization" in proxy.heads[1]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_spoken_unasked_is_no_answer(shell: str) -> None:
+    """A 200 right behind the 407 is not an answer to the request that follows (H1-44)."""
+    script = NextRequest(), Say(AGAIN + OK), NextConnection(), Receive(), Say(OK + b"hi"), HalfClose()
+    with nothing_left(), ScriptedProxy(*script) as proxy:
+        assert converse(shell, via=Proxy(proxy.url, auth=LATER), timeout=5) == b"hi"
+        assert proxy.connections == 2
+
+
+class Slow(Basic):
+    """Takes its time between the 407 and the next request."""
+
+    def answer(
+        self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
+    ) -> Program[Secret[bytes] | None]:
+        if challenges is not None:
+            yield from Offload(time.sleep, 0.1)
+        return (yield from super().answer(challenges, sent))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("unasked", [[Say(OK)], [Close()], [Reset()]])
+def test_what_happens_between_two_requests(unasked: list[ScriptStep], shell: str) -> None:
+    """Found before the next request goes out, so that it goes out on a new connection."""
+    again = NextConnection(), Receive(), Say(OK + b"hi"), HalfClose()
+    script = Receive(), Say(AGAIN), *unasked, *again
+    with nothing_left(), ScriptedProxy(*script) as proxy:
+        via = Proxy(proxy.url, auth=Slow("user", "word", preemptive=False))
+        assert converse(shell, via=via, timeout=5) == b"hi"
+        assert proxy.connections == 2
+
+
+def test_a_refusal_keeps_what_is_known() -> None:
+    with ScriptedProxy(Receive(), Say(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno")) as proxy:
+        with Dialer([proxy.url], timeout=5) as dialer, pytest.raises(TunnelRefused) as caught:
+            dialer.open_tunnel("a.test:1")
+        assert caught.value.response.body == b"no"
+        assert caught.value.elapsed is not None
+        assert caught.value.phase == "connect"
+        assert not isinstance(caught.value, ProxyMisbehaved)
+        assert proxy.wait_closed()
