@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._fields import FieldPairs
     from ._response import ProxyResponse
+    from ._secret import Secret
     from ._steps import Program
     from ._target import Target
 
@@ -162,7 +163,7 @@ class Request:
     def __init__(self, goal: Target, fields: RequestFields) -> None:
         self.goal: Final = goal
         self.fields: Final = fields
-        self.credentials = fields.credentials
+        self.credentials: Secret[bytes] | None = fields.credentials
 
 
 def _exchange(request: Request, hop: Hop) -> Program[ProxyResponse | Refused]:

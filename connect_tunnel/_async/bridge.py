@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
 
 from connect_tunnel._net.pair import abort, socket_pair
-from connect_tunnel._net.relay import relay
+from connect_tunnel._net.relay import Pipe, join
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
-from connect_tunnel._net.waits import Deadline
+from connect_tunnel._net.waits import Deadline, Expired
 
 from .wait import run
 
@@ -26,25 +27,29 @@ _LAST_SECONDS = 1.0
 async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
     """Join a stream to a new socket, for as long as the context lasts."""
     near, far = socket_pair()
+    other = Stream(SocketLayer(far), stream.target)
+    out, back = Pipe(other, stream), Pipe(stream, other)
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_serve, stream, Stream(SocketLayer(far), stream.target))
+            tasks.start_soon(_serve, out, back)
             yield near
             near.close()
+            tasks.cancel_scope.cancel()
+        if not stream.closed:
             # What was written last still goes out, if the target takes it in time.
-            tasks.cancel_scope.deadline = anyio.current_time() + _LAST_SECONDS
+            with contextlib.suppress(OSError, Expired):
+                await run(join(out), Deadline(_LAST_SECONDS))
     finally:
         near.close()
-
-
-async def _serve(stream: Stream, other: Stream) -> None:
-    try:
-        await run(relay(stream, other), Deadline())
-    except OSError:
-        # What broke on one side breaks on the other: a reset stays a reset.
-        abort(stream)
-        abort(other)
-    finally:
         for each in (stream, other):
             each.shut()
             each.let_go()
+
+
+async def _serve(out: Pipe, back: Pipe) -> None:
+    try:
+        await run(join(out, back), Deadline())
+    except OSError:
+        # What broke on one side breaks on the other: a reset stays a reset.
+        abort(out.source)
+        abort(out.sink)

@@ -1,4 +1,4 @@
-"""Joining two streams, both ways, until both have ended."""
+"""Joining two streams: bytes and ends of stream are carried across."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ if TYPE_CHECKING:
     from .waits import Operation
 
 
-def relay(one: Stream, other: Stream) -> Operation[None]:
-    """Carry bytes and ends of stream across, in both directions at once.
+class Pipe:
+    """One direction: at most 64 KiB on the way, and then the end.
 
-    Raises:
-        TunnelBroken: Either side broke; the caller passes that on to the other.
+    Attributes:
+        done: Whether the source has ended, and the sink has been told.
     """
-    pipes = (_Pipe(one, other), _Pipe(other, one))
-    while not all(pipe.done for pipe in pipes):
-        # Both get a turn; only if neither can move is there something to wait for.
-        moved = [pipe.advance() for pipe in pipes]
-        if not any(moved):
-            interests = [pipe.blocked_on for pipe in pipes if not pipe.done]
-            yield AnyReady(interests)
-
-
-class _Pipe:
-    """One direction: at most 64 KiB on the way, and then the end."""
 
     def __init__(self, source: Stream, sink: Stream) -> None:
         self.source = source
         self.sink = sink
-        self.held = memoryview(b"")
-        self.ended = False
         self.done = False
+        self._held = memoryview(b"")
+        self._ended = False
         self.blocked_on: tuple[socket.socket, int] = (source.sock, READ)
 
     def advance(self) -> bool:
         """Move what can be moved now; False if nothing can."""
-        if self.done:
-            return False
-        if self.held or self.ended:
+        if self._held or self._ended:
             return self._push()
         data = self.source.receive_now(MAX_READ)
         if data is None:
             self.blocked_on = (self.source.sock, READ)
             return False
-        self.held = memoryview(data)
-        self.ended = not data
-        if self.ended:
+        self._held = memoryview(data)
+        if not data:
+            self._ended = True
             self.sink.end_now()
         self._push()
         return True
 
     def _push(self) -> bool:
-        count = self.sink.send_now(self.held) if self.held else 0
-        self.held = self.held[count:]
-        if self.held or not self.sink.flush_now():
+        count = self.sink.send_now(self._held) if self._held else 0
+        self._held = self._held[count:]
+        if self._held or not self.sink.flush_now():
             self.blocked_on = (self.sink.sock, WRITE)
-            return bool(count)
-        self.done = self.ended
+            return count > 0
+        self.done = self._ended
         return True
+
+
+def join(*pipes: Pipe) -> Operation[None]:
+    """Work the pipes until all of them are done. May be given up and taken up again.
+
+    Raises:
+        TunnelBroken: A stream broke; the caller passes that on to the other.
+    """
+    while working := [pipe for pipe in pipes if not pipe.done]:
+        # Each gets a turn; only if none can move is there something to wait for.
+        moved = [pipe.advance() for pipe in working]
+        if not any(moved):
+            yield AnyReady([pipe.blocked_on for pipe in working])

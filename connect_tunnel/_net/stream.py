@@ -60,7 +60,7 @@ class Stream:
         self.closed_kind: Final = closed_kind
         self.reading: Final = Lock()
         self.writing: Final = Lock()
-        self.closed = False
+        self.closed: bool = False
         self._shutting: Final = Lock()
         self._handed_over = False
         self._unsendable: str | None = None

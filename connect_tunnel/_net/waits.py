@@ -66,7 +66,7 @@ class Deadline:
     __slots__ = ("at",)
 
     def __init__(self, seconds: float | None = None) -> None:
-        self.at = None if seconds is None else monotonic() + seconds
+        self.at: float | None = None if seconds is None else monotonic() + seconds
 
     def left(self) -> float | None:
         """Seconds until then, 0 if it is past."""

@@ -6,7 +6,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from connect_tunnel._net.pair import abort, socket_pair
-from connect_tunnel._net.relay import relay
+from connect_tunnel._net.relay import Pipe, join
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.waits import Deadline
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def bridge(stream: Stream) -> socket.socket:
-    """Join a stream to a new socket, which is returned; the thread ends when they do."""
+    """Join a stream to a new socket, which is returned; the thread ends when both have ended."""
     near, far = socket_pair()
     other = Stream(SocketLayer(far), stream.target)
     Thread(target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True).start()
@@ -27,7 +27,7 @@ def bridge(stream: Stream) -> socket.socket:
 
 def _serve(stream: Stream, other: Stream) -> None:
     try:
-        run(relay(stream, other), Deadline())
+        run(join(Pipe(other, stream), Pipe(stream, other)), Deadline())
     except OSError:
         # What broke on one side breaks on the other: a reset stays a reset.
         abort(stream)

@@ -160,7 +160,7 @@ class Tunnel:
 
         On a plain hop it is the socket that was dialled, and nothing of the target's has
         been read from it. Where TLS lies between, it is one end of a bridge: a pair of
-        connected loopback sockets, served by one daemon thread until either side ends.
+        connected loopback sockets, served by one daemon thread until both sides have ended.
         """
         stream = self._stream
         with (

@@ -42,12 +42,13 @@ class Body:
     __slots__ = ("_codec", "_ended", "_framing", "complete", "persistent", "reusable", "trailers")
 
     def __init__(self, response: ProxyResponse, *, followed: bool = False) -> None:
-        self._framing = framing_of(response)
-        self._ended = self.complete = self._framing == 0
+        self._framing: Framing = framing_of(response)
+        self._ended: bool = self._framing == 0
+        self.complete: bool = self._ended
         self._codec = None if self._ended else _codec(self._framing)
-        self.persistent = persists(response)
-        self.reusable = self._ended and self.persistent and not followed
-        self.trailers = Headers()
+        self.persistent: bool = persists(response)
+        self.reusable: bool = self._ended and self.persistent and not followed
+        self.trailers: Headers = Headers()
 
     def next_part(self) -> Program[bytes]:
         """Read some of it: empty at the end, wherever that is."""

@@ -70,8 +70,7 @@ DIFFERENCES: dict[str, tuple[str, str, Callable[[bytes], object]]] = {
         re.compile(rb"[^\n]*[\x01-\x08\x0e-\x1f\x7f]").match,
     ),
     "h11 looks at the framing of heads that have none": (
-        "RFC 9110, 9.3.6: in a 2xx it is to be ignored; RFC 9112, 6.3: in a refusal it decides on "
-        "the body, and cannot cost us the status",
+        "RFC 9110, 9.3.6: in a 2xx it is ignored; RFC 9112, 6.3: of a refusal it costs the body",
         "us",
         re.compile(rb"(?i)[\s\S]*\n(?:content-length|transfer-encoding):").match,
     ),
@@ -183,31 +182,33 @@ def test_every_difference_is_one() -> None:
 
 # ---- heads that nobody thought of ----
 
-ends = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"])
-octets = st.binary(max_size=6)
-texts = st.text(st.sampled_from('ab:,;= \t"1\x01\x0b\x7f\xa0\xff'), max_size=8).map(
-    lambda text: text.encode("latin-1")
-)
-words = st.sampled_from([b"A", b"via", b"X-Y", b"Content-Length", b"transfer-encoding", b"", b"A "])
+# Mostly sound, so that a fault is seldom hidden behind another one.
+ends = st.sampled_from([b"\r\n"] * 9 + [b"\n"])
+versions = st.sampled_from([b"HTTP/1.1"] * 20 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1", b"http/1.1"])
 statuses = st.one_of(
-    st.integers(0, 1100).map(lambda status: b"%d" % status),
-    st.sampled_from([b"200", b"407", b"100", b"101", b"204", b"099", b"2 0", b""]),
+    st.integers(100, 999).map(lambda status: b"%d" % status),
+    st.sampled_from([b"200", b"407", b"100", b"101", b"204", b"099", b"20", b"2000"]),
 )
-versions = st.sampled_from([b"HTTP/1.1"] * 5 + [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1", b"http/1.1"])
-values = st.one_of(texts, octets, st.sampled_from([b"5", b"5, 5", b"chunked", b"5\r\n 6"]))
+texts = st.text('ab:,;= \t"1\x7f\xa0\xff', max_size=8).map(lambda text: text.encode("latin-1"))
+reasons = st.one_of(st.just(b""), texts.map(lambda text: b" " + text.replace(b"\x7f", b"")))
+names = st.sampled_from([b"A", b"via", b"X-Y", b"!~1", b"Content-Length", b"transfer-encoding"])
+values = st.one_of(texts, st.sampled_from([b"5", b"5, 5", b"chunked", b"a\r\n b", b"a \n\t"]))
+blanks = st.sampled_from([b"", b" ", b"\t "])
+faults = st.sampled_from(
+    [b"\r", b"\0", b"\n", b" ", b":", b"\x01", b"\x0b", b"\r\n ", b"\xe9", b"0"]
+)
 
 
 @st.composite
 def head_like(draw: st.DrawFn) -> bytes:
-    """Something between a sound head and a broken one, that ends with its first empty line."""
-    reason = draw(st.sampled_from([b"", b" ", b" OK"])) + draw(st.one_of(st.just(b""), texts))
-    line = draw(versions) + b" " + draw(statuses) + reason
-    fields = draw(st.lists(st.tuples(words, st.sampled_from([b":", b": ", b":\t", b" "]), values)))
-    lines = [line, *(b"".join(field) for field in fields)]
-    data = b"".join(part + draw(ends) for part in lines)
+    """A head with a fault or none, that ends with its first empty line."""
+    lines = [draw(versions) + b" " + draw(statuses) + draw(reasons)]
+    for name, blank, value in draw(st.lists(st.tuples(names, blanks, values), max_size=4)):
+        lines.append(name + b":" + blank + value)
+    data = b"".join(line + draw(ends) for line in lines)
     if draw(st.booleans()):
         place = draw(st.integers(0, len(data)))
-        data = data[:place] + draw(octets) + data[place + draw(st.integers(0, 2)) :]
+        data = data[:place] + draw(faults) + data[place + draw(st.integers(0, 2)) :]
     return cut(data)
 
 

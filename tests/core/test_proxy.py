@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,9 @@ from connect_tunnel import InvalidProxy, Proxy, Target
 from connect_tunnel._fields import RequestFields
 from connect_tunnel._secret import Secret
 from connect_tunnel.auth import Auth, Basic, Bearer, Password
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -420,13 +423,14 @@ def test_t11_a_url_with_a_control(before: str, bad: str, after: str) -> None:
 @given(before=text, bad=st.sampled_from(CONTROLS), after=text)
 def test_t11_credentials_with_a_control(before: str, bad: str, after: str) -> None:
     password = f"s3cr3t{before}{bad}{after}"
-    for attempt in (
+    attempts: list[Callable[[], Proxy]] = [
         lambda: Proxy("http://h", auth=("u", password)),
         lambda: Proxy("http://h", auth=(password, "p")),
         lambda: Proxy(f"http://u:s3cr3t%{ord(bad):02x}@h"),
         lambda: Proxy(f"http://s3cr3t%{ord(bad):02X}@h"),
         lambda: Proxy("http://h", headers={"X": f"s3cr3t{bad}s3cr3t\n"}),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(InvalidProxy) as caught:
             attempt()
         assert_fit_to_be_shown(caught.value)

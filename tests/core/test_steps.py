@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from connect_tunnel._steps import Address, Program
 
 HOP = Hop(Proxy("http://proxy.test:3128"))
-ADDRESSES: list[Address] = [(2, ("192.0.2.1", 3128))]
+ADDRESSES: list[Address] = [("192.0.2.1", 3128)]
 
 # Every verb there is, and the facts that it carries in the order a `match` sees them.
 VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
@@ -52,7 +52,7 @@ def name_of(step: object) -> str:
 def test_a_step_holds_its_facts_and_nothing_else(
     step: Step[Any], facts: tuple[object, ...]
 ) -> None:
-    names: tuple[str, ...] = type(step).__match_args__  # type: ignore[attr-defined] # of each verb
+    names: tuple[str, ...] = cast("Any", step).__match_args__
     assert tuple(getattr(step, name) for name in names) == facts
     assert not hasattr(step, "__dict__")
 
@@ -68,7 +68,8 @@ def test_a_step_yields_itself_and_gives_what_is_sent(step: Step[Any]) -> None:
 
 def test_there_is_no_other_verb() -> None:
     verbs = {type(step) for step, _ in VERBS} | {Call, Offload}
-    assert {verb for verb in Step.__subclasses__() if verb.__module__ == Step.__module__} == verbs
+    found: list[type[Any]] = Step.__subclasses__()
+    assert {verb for verb in found if verb.__module__ == Step.__module__} == verbs
 
 
 @pytest.mark.parametrize("verb", [Call, Offload])
