@@ -151,7 +151,7 @@ TABLES = (
             for shell, rows in (("sync", (BARE, TUNNEL)), ("asyncio", (STREAMS, ASYNC_TUNNEL)))
             for way in ("plain", "tls", "tls in tls")
         ),
-        amount=(1000, 300),
+        amount=(600, 300),
         rounds=(2, 1),
     ),
     Table(

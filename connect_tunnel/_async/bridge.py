@@ -42,8 +42,7 @@ async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
     finally:
         near.close()
         for each in (stream, other):
-            each.shut()
-            each.let_go()
+            each.close_now()
 
 
 async def _serve(out: Pipe, back: Pipe) -> None:

@@ -14,7 +14,7 @@ from connect_tunnel._timeout import Timeout
 from connect_tunnel._via import read_via
 
 from .refusal import AsyncRefusal
-from .tunnel import AsyncTunnel, new_stream
+from .tunnel import AsyncStream, AsyncTunnel
 from .wait import run
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def _open(
 
 
 def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> AsyncTunnel:
-    stream = new_stream(driver.release(), target.authority)
+    stream = AsyncStream(driver.release(), target)
     return AsyncTunnel(stream, target, hops, opened.responses)
 
 

@@ -16,7 +16,7 @@ from connect_tunnel._net.extra import extra_info
 from connect_tunnel._net.sock import MAX_READ, SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.tls import TLSLayer
-from connect_tunnel._net.waits import Deadline, Expired
+from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
 from connect_tunnel._timeout import seconds
 
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-    from threading import Lock
 
-    from connect_tunnel._net.sock import Layer
     from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
     from connect_tunnel._target import Target
@@ -44,9 +42,13 @@ T = TypeVar("T")
 _LONGEST_STREAK = 16
 
 
-def new_stream(layer: Layer, target: str) -> Stream:
+class AsyncStream(Stream):
     """A stream whose errors are also anyio's."""
-    return Stream(layer, target, AsyncTunnelBroken, AsyncTunnelClosed)
+
+    __slots__ = ()
+
+    broken_kind = AsyncTunnelBroken
+    closed_kind = AsyncTunnelClosed
 
 
 class AsyncTunnel(ByteStream):
@@ -97,12 +99,16 @@ class AsyncTunnel(ByteStream):
         if max_bytes < 1:
             raise ValueError("max_bytes is at least 1")
         stream = self._stream
-        with _turn(stream, stream.reading, "receiving from"):
+        if not stream.take_turn(READ):
+            raise anyio.BusyResourceError("receiving from")
+        try:
             await self._checkpoint()
             data = stream.receive_now(max_bytes)
             if data is None:
                 self._streak = 0
                 data = await run(stream.receive(max_bytes), Deadline())
+        finally:
+            stream.end_turn(READ)
         if not data:
             raise anyio.EndOfStream
         return data
@@ -120,9 +126,12 @@ class AsyncTunnel(ByteStream):
                 `anyio.ClosedResourceError`.
         """
         stream = self._stream
-        with _turn(stream, stream.writing, "sending to"):
+        with _turn(stream, WRITE):
             await self._checkpoint()
-            await run(stream.send(memoryview(item).cast("B")), Deadline())
+            rest = stream.send(memoryview(item).cast("B"))
+            if rest is not None:
+                self._streak = 0
+                await run(rest, Deadline())
 
     async def send_eof(self) -> None:
         """End the sending side: nothing more will be sent, receiving goes on.
@@ -132,7 +141,7 @@ class AsyncTunnel(ByteStream):
         answer is lost: squid, tinyproxy, envoy, nghttpx, privoxy and mitmproxy among them.
         """
         stream = self._stream
-        with _turn(stream, stream.writing, "sending to"):
+        with _turn(stream, WRITE):
             await checkpoint_if_cancelled()
             await run(stream.end(), Deadline())
 
@@ -166,7 +175,7 @@ class AsyncTunnel(ByteStream):
             f"the TLS handshake with {name} through the tunnel did not finish in {timeout} s",
             target=str(self.target), phase="target_tls",
         )  # fmt: skip
-        with _both_turns(stream):
+        with _turn(stream, READ | WRITE):
             try:
                 tls = await run(
                     stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
@@ -179,7 +188,9 @@ class AsyncTunnel(ByteStream):
                 stream.drop()
                 raise
             stream.hand_over()
-        return AsyncTunnel(new_stream(tls, stream.target), self.target, self._hops, self._responses)
+        return AsyncTunnel(
+            AsyncStream(tls, stream.target), self.target, self._hops, self._responses
+        )
 
     def socket(self) -> Socket:
         """Hand over the socket that was dialled, non-blocking; the tunnel is empty afterwards.
@@ -190,7 +201,7 @@ class AsyncTunnel(ByteStream):
             TypeError: TLS lies between, and there is no such socket: use `bridged`.
         """
         stream = self._stream
-        with _both_turns(stream):
+        with _turn(stream, READ | WRITE):
             stream.check_sendable()
             if not isinstance(stream.layer, SocketLayer):
                 raise TypeError(
@@ -214,10 +225,10 @@ class AsyncTunnel(ByteStream):
         if isinstance(stream.layer, SocketLayer):
             yield self.socket()
             return
-        with _both_turns(stream):
+        with _turn(stream, READ | WRITE):
             stream.check_sendable()
             stream.hand_over()
-        async with bridge(new_stream(stream.layer, stream.target)) as sock:
+        async with bridge(AsyncStream(stream.layer, stream.target)) as sock:
             yield sock
 
     async def aclose(self) -> None:
@@ -227,8 +238,7 @@ class AsyncTunnel(ByteStream):
 
     def _close(self) -> None:
         stream = self._stream
-        stream.shut()
-        if not stream.let_go():
+        if not stream.close_now():
             # Somebody is in the middle of a wait, and lets go when this has woken them.
             anyio.notify_closing(stream.sock)
 
@@ -292,31 +302,12 @@ def _tls_attributes(layer: TLSLayer) -> dict[Any, Callable[[], Any]]:
     return dict(attributes)
 
 
-class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager costs 1 us a call
-    """The turn of a receiver or a sender, of whom there is one at a time."""
-
-    __slots__ = ("_lock", "_stream")
-
-    def __init__(self, stream: Stream, lock: Lock, doing: str) -> None:
-        stream.check_open()
-        if not lock.acquire(blocking=False):
-            raise anyio.BusyResourceError(doing)
-        self._stream: Final = stream
-        self._lock: Final = lock
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._lock.release()
-        if self._stream.closed:
-            self._stream.let_go()
-
-
 @contextmanager
-def _both_turns(stream: Stream) -> Generator[None]:
-    with (
-        _turn(stream, stream.reading, "receiving from"),
-        _turn(stream, stream.writing, "sending to"),
-    ):
+def _turn(stream: Stream, directions: int) -> Generator[None]:
+    """The turn of a receiver or sender, of whom there is one at a time."""
+    if not stream.take_turn(directions):
+        raise anyio.BusyResourceError("sending to" if directions == WRITE else "using")
+    try:
         yield
+    finally:
+        stream.end_turn(directions)

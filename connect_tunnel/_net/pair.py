@@ -35,7 +35,6 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 
 def abort(stream: Stream) -> None:
     """Close a stream with a reset, so that its peer does not take it for an end."""
-    stream.drop()
     linger = struct.pack("ii", 1, 0)
     stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    stream.sock.close()
+    stream.drop()

@@ -35,35 +35,50 @@ class Stream:
 
     Attributes:
         layer: The outermost layer.
-        sock: The kernel socket at the bottom.
-        reading: Held by whoever reads.
-        writing: Held by whoever writes.
-        broken_kind, closed_kind: The classes of errors; an async shell has its own.
+        target: What errors call the target.
+        closed: Whether it was closed or handed over.
     """
 
-    __slots__ = (
-        "_handed_over", "_shutting", "_unsendable", "broken_kind", "closed", "closed_kind", "layer",
-        "reading", "sock", "target", "writing",
-    )  # fmt: skip
+    __slots__ = ("_busy", "_handed_over", "_monitor", "_unsendable", "closed", "layer", "target")
 
-    def __init__(
-        self,
-        layer: Layer,
-        target: str,
-        broken_kind: type[TunnelError] = TunnelBroken,
-        closed_kind: type[TunnelError] = TunnelClosed,
-    ) -> None:
+    # The classes of errors; an event loop has its own.
+    broken_kind: type[TunnelError] = TunnelBroken
+    closed_kind: type[TunnelError] = TunnelClosed
+
+    def __init__(self, layer: Layer, target: object) -> None:
         self.layer: Final = layer
-        self.sock: Final[socket.socket] = layer.sock
         self.target: Final = target
-        self.broken_kind: Final = broken_kind
-        self.closed_kind: Final = closed_kind
-        self.reading: Final = Lock()
-        self.writing: Final = Lock()
         self.closed: bool = False
-        self._shutting: Final = Lock()
+        self._monitor: Final = Lock()
+        self._busy = 0  # the directions in which somebody is at work
         self._handed_over = False
         self._unsendable: str | None = None
+
+    @property
+    def sock(self) -> socket.socket:
+        """The kernel socket at the bottom."""
+        return self.layer.sock
+
+    def take_turn(self, directions: int) -> bool:
+        """Begin to read, to write, or both; False if somebody else is at it.
+
+        Raises:
+            TunnelClosed: It is closed.
+        """
+        with self._monitor:
+            if self.closed:
+                self.check_open()
+            if self._busy & directions:
+                return False
+            self._busy |= directions
+            return True
+
+    def end_turn(self, directions: int) -> None:
+        """Be done with reading, writing, or both, and leave nothing behind."""
+        with self._monitor:
+            self._busy ^= directions
+            if self.closed:
+                self._let_go()
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
@@ -78,19 +93,26 @@ class Stream:
             yield from self._ready(READ)
         return data
 
-    def send(self, data: memoryview) -> Operation[None]:
-        """Send all of the data. If it is cut short, nothing can be sent any more.
+    def send(self, data: memoryview) -> Operation[None] | None:
+        """Send all of the data: None if that is done, or what there is left to do.
+
+        If it is cut short, nothing can be sent any more.
 
         Raises:
             TunnelBroken: The connection broke, or an earlier send was cut short.
         """
-        begun = whole = False
+        count = self.send_now(data)
+        if count == len(data) and self.flush_now():
+            return None
+        return self._send_rest(data[count:], begun=count > 0)
+
+    def _send_rest(self, data: memoryview, *, begun: bool) -> Operation[None]:
+        whole = False
         try:
             while data:
-                if count := self.send_now(data):
-                    begun, data = True, data[count:]
-                else:
-                    yield from self._ready(WRITE)
+                yield from self._ready(WRITE)
+                count = self.send_now(data)
+                begun, data = begun or count > 0, data[count:]
             while not self.flush_now():
                 yield from self._ready(WRITE)
             whole = True
@@ -134,14 +156,14 @@ class Stream:
         if self._unsendable is not None:
             raise self.broken_kind(
                 f"cannot send through the tunnel to {self.target}: {self._unsendable}",
-                target=self.target, phase="tunnel",
+                target=str(self.target), phase="tunnel",
             )  # fmt: skip
 
     def check_open(self) -> None:
         """Raise if the tunnel was closed."""
         if self.closed:
             raise self.closed_kind(
-                f"the tunnel to {self.target} is closed", target=self.target, phase="tunnel"
+                f"the tunnel to {self.target} is closed", target=str(self.target), phase="tunnel"
             )
 
     def start_tls(
@@ -170,7 +192,7 @@ class Stream:
             complaint, hint = explain_tls(error, tls.greeting)
             raise TargetTLSError(
                 f"the tunnel to {self.target} is open, but {server_hostname} {complaint}",
-                target=self.target, phase="target_tls", hint=hint, errno=error.errno,
+                target=str(self.target), phase="target_tls", hint=hint, errno=error.errno,
             ) from error  # fmt: skip
         return tls
 
@@ -178,44 +200,35 @@ class Stream:
         yield Ready(self.sock, direction)
         self.check_open()
 
-    def shut(self) -> None:
-        """Mark it closed and say goodbye, without waiting. Once is enough.
+    def close_now(self) -> bool:
+        """Say goodbye and close, without waiting; False if somebody must be woken for that.
 
-        The shell then calls `let_go`, and wakes whoever waits.
-        """
-        if not self._shutting.acquire(blocking=False):
-            return
-        # A write that goes on now will have a gap, and after a gap no clean end may come.
-        cleanly = self._unsendable != _GAP and not self.writing.locked()
-        self.closed = True
-        self.layer.close_now(cleanly=cleanly)
-
-    def hand_over(self) -> None:
-        """Mark it closed, and leave the descriptor to whoever has it now."""
-        self._shutting.acquire(blocking=False)
-        self.closed = self._handed_over = True
-
-    def drop(self) -> None:
-        """Mark it closed without a goodbye: the peer must not take this for an end."""
-        self._shutting.acquire(blocking=False)
-        self.closed = True
-
-    def let_go(self) -> bool:
-        """Close the descriptor unless somebody is in the middle of using it.
-
-        Called by whoever closes, and then by reader and writer as they leave: the number
+        Whoever is in the middle of a wait lets go of the descriptor on leaving: its number
         may be another connection's as soon as it is closed.
         """
-        if self._handed_over:
-            return True
-        if not self.reading.acquire(blocking=False):
-            return False
-        idle = self.writing.acquire(blocking=False)
-        if idle:
-            self.sock.close()
-            self.writing.release()
-        self.reading.release()
-        return idle
+        with self._monitor:
+            first, self.closed = not self.closed, True
+            # A write that goes on now will have a gap, and after a gap no clean end may come.
+            cleanly = self._unsendable != _GAP and not self._busy & WRITE
+        if first:
+            self.layer.close_now(cleanly=cleanly)
+        with self._monitor:
+            return self._let_go()
+
+    def drop(self) -> None:
+        """Close without a goodbye: the peer must not take this for an end."""
+        with self._monitor:
+            self.closed = True
+            self._let_go()
+
+    def hand_over(self) -> None:
+        """Count as closed, and leave the connection to whoever has it now."""
+        self.closed = self._handed_over = True
+
+    def _let_go(self) -> bool:
+        if not self._busy and not self._handed_over:
+            self.layer.sock.close()
+        return not self._busy
 
     def _fail(self, error: OSError) -> NoReturn:
         self.check_open()  # what a closed descriptor says is of no interest
@@ -227,5 +240,5 @@ class Stream:
             said = f"broke: {error.strerror or error}"
         raise self.broken_kind(
             f"the tunnel to {self.target} {said}",
-            target=self.target, phase="tunnel", errno=error.errno,
+            target=str(self.target), phase="tunnel", errno=error.errno,
         ) from error  # fmt: skip

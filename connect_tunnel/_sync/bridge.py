@@ -34,5 +34,4 @@ def _serve(stream: Stream, other: Stream) -> None:
         abort(other)
     finally:
         for each in (stream, other):
-            each.shut()
-            each.let_go()
+            each.close_now()

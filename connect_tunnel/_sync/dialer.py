@@ -79,7 +79,7 @@ def _open(
 
 
 def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> Tunnel:
-    return Tunnel(Stream(driver.release(), target.authority), target, hops, opened.responses)
+    return Tunnel(Stream(driver.release(), target), target, hops, opened.responses)
 
 
 class Dialer:

@@ -12,7 +12,7 @@ from connect_tunnel._errors import TunnelTimeout
 from connect_tunnel._net.extra import extra_info
 from connect_tunnel._net.sock import MAX_READ, SocketLayer
 from connect_tunnel._net.stream import Stream
-from connect_tunnel._net.waits import Deadline, Expired
+from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
 from connect_tunnel._timeout import seconds
 
@@ -20,7 +20,7 @@ from .wait import run
 
 if TYPE_CHECKING:
     import ssl
-    from threading import Lock
+    from collections.abc import Generator
     from types import TracebackType
     from typing import Self
 
@@ -81,10 +81,15 @@ class Tunnel:
         if max_bytes < 1:
             raise ValueError("max_bytes is at least 1")
         stream = self._stream
-        with _turn(stream, stream.reading, "reading from"):
-            if (data := stream.receive_now(max_bytes)) is not None:
-                return data
-            return self._wait_for(stream.receive(max_bytes), timeout, "no data came")
+        if not stream.take_turn(READ):
+            raise _busy("reading from")
+        try:
+            data = stream.receive_now(max_bytes)
+            if data is None:
+                data = self._wait_for(stream.receive(max_bytes), timeout, "no data came")
+        finally:
+            stream.end_turn(READ)
+        return data
 
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
         """Send all of the data.
@@ -100,8 +105,14 @@ class Tunnel:
             TunnelClosed: It is closed, or was closed meanwhile.
         """
         stream = self._stream
-        with _turn(stream, stream.writing, "writing to"):
-            self._wait_for(stream.send(memoryview(data).cast("B")), timeout, "it was not all sent")
+        if not stream.take_turn(WRITE):
+            raise _busy("writing to")
+        try:
+            rest = stream.send(memoryview(data).cast("B"))
+            if rest is not None:
+                self._wait_for(rest, timeout, "it was not all sent")
+        finally:
+            stream.end_turn(WRITE)
 
     def send_eof(self, timeout: float | None = None) -> None:
         """End the sending side: nothing more will be written, reading goes on.
@@ -111,7 +122,7 @@ class Tunnel:
         answer is lost: squid, tinyproxy, envoy, nghttpx, privoxy and mitmproxy among them.
         """
         stream = self._stream
-        with _turn(stream, stream.writing, "writing to"):
+        with _turn(stream, WRITE):
             self._wait_for(stream.end(), timeout, "the end was not sent")
 
     def start_tls(
@@ -140,17 +151,14 @@ class Tunnel:
         """
         stream = self._stream
         name = self.target.server_hostname if server_hostname is None else server_hostname
-        with (
-            _turn(stream, stream.reading, "reading from"),
-            _turn(stream, stream.writing, "writing to"),
-        ):
+        with _turn(stream, READ | WRITE):
             try:
                 tls = self._wait_for(
                     stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
                     timeout, "the TLS handshake did not finish", phase="target_tls",
                 )  # fmt: skip
             except BaseException:
-                self._drop()
+                stream.drop()
                 raise
             stream.hand_over()
         return Tunnel(Stream(tls, stream.target), self.target, self._hops, self._responses)
@@ -163,10 +171,7 @@ class Tunnel:
         connected loopback sockets, served by one daemon thread until both sides have ended.
         """
         stream = self._stream
-        with (
-            _turn(stream, stream.reading, "reading from"),
-            _turn(stream, stream.writing, "writing to"),
-        ):
+        with _turn(stream, READ | WRITE):
             stream.check_sendable()
             if isinstance(stream.layer, SocketLayer):
                 sock = stream.sock
@@ -181,8 +186,7 @@ class Tunnel:
     def close(self) -> None:
         """Close it, waking whoever waits on it. Never waits; may be called again."""
         stream = self._stream
-        stream.shut()
-        if not stream.let_go():
+        if not stream.close_now():
             # Somebody is in the middle of a wait, and lets go when this has woken them.
             with contextlib.suppress(OSError):
                 stream.sock.shutdown(socket.SHUT_RDWR)
@@ -195,10 +199,6 @@ class Tunnel:
                 dialled, a proxy's), or "is_readable".
         """
         return extra_info(self._stream, name)
-
-    def _drop(self) -> None:
-        """Close without a goodbye."""
-        self._stream.drop()
 
     def _wait_for(
         self, operation: Operation[T], timeout: float | None, late: str, phase: Phase = "tunnel"
@@ -234,22 +234,16 @@ class Tunnel:
         return f"<Tunnel to {self.target} through {self._hops[-1].proxy.url}{state}>"
 
 
-class _turn:  # noqa: N801 - reads as a verb; a class because contextmanager costs 1 us a read
-    """The turn of a reader or a writer, of whom there is one at a time."""
+def _busy(doing: str) -> RuntimeError:
+    return RuntimeError(f"another thread is {doing} this tunnel")
 
-    __slots__ = ("_lock", "_stream")
 
-    def __init__(self, stream: Stream, lock: Lock, doing: str) -> None:
-        stream.check_open()
-        if not lock.acquire(blocking=False):
-            raise RuntimeError(f"another thread is {doing} this tunnel")
-        self._stream: Final = stream
-        self._lock: Final = lock
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._lock.release()
-        if self._stream.closed:
-            self._stream.let_go()
+@contextlib.contextmanager
+def _turn(stream: Stream, directions: int) -> Generator[None]:
+    """The turn of a reader or writer, of whom there is one at a time."""
+    if not stream.take_turn(directions):
+        raise _busy("writing to" if directions == WRITE else "using")
+    try:
+        yield
+    finally:
+        stream.end_turn(directions)

@@ -10,6 +10,7 @@ proxies send: no reason phrase, bare LF, folded fields, octets outside ASCII.
 from __future__ import annotations
 
 import re
+from sys import intern
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel._errors import ProxyHungUp, ProxyMisbehaved
@@ -118,7 +119,10 @@ def parse_head(head: bytes) -> ProxyResponse:
             )  # fmt: skip
         raise ProxyMisbehaved(f"sent a malformed head: {_worst_line(head)}", received=escape(head))
     version, status, reason, fields = found.groups(b"")
-    return ProxyResponse(int(status), reason.decode("latin-1"), version.decode(), fields)
+    # A process with thousands of tunnels need not hold as many copies of "OK".
+    return ProxyResponse(
+        int(status), intern(reason.decode("latin-1")), intern(version.decode()), fields
+    )
 
 
 def _check_interim(response: ProxyResponse, interim: int) -> None:

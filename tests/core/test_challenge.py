@@ -41,77 +41,63 @@ def test_what_others_read(values: list[str], challenges: Read) -> None:
 NESTED = r'Newauth realm="a, b", type=1, title="L \"x\"" , , Basic realm=foo'
 
 
+READ: list[tuple[str, list[str], Read]] = [  # id, the values, what is read of them
+    ("AU-02 nothing", [], []),
+    ("AU-02 an empty value", [""], []),
+    ("AU-02 empty elements alone", [" ,\t, "], []),
+    ("AU-02 a bare scheme", ["Basic"], [("Basic", None, {})]),
+    (
+        "AU-02 commas within and between",
+        [NESTED],
+        [
+            ("Newauth", None, {"realm": "a, b", "type": "1", "title": 'L "x"'}),
+            ("Basic", None, {"realm": "foo"}),
+        ],
+    ),
+    (
+        "AU-02 token68, then a bare scheme",
+        ["Negotiate YII=, NTLM"],
+        [("Negotiate", "YII=", {}), ("NTLM", None, {})],
+    ),
+    ("AU-02 all of token68", ["Negotiate a-._~+/9=="], [("Negotiate", "a-._~+/9==", {})]),
+    (
+        "AU-02 over two lines",
+        ["Digest", "Basic realm=x"],
+        [("Digest", None, {}), ("Basic", None, {"realm": "x"})],
+    ),
+    (
+        "AU-02 one over two lines, as a list may be",
+        ["Digest realm=x", "nonce=y"],
+        [("Digest", None, {"realm": "x", "nonce": "y"})],
+    ),
+    ("AU-02 bad whitespace", ["Basic REALM \t= \t'x'"], [("Basic", None, {"realm": "'x'"})]),
+    ("AU-02 an empty string", ['Basic realm=""'], [("Basic", None, {"realm": ""})]),
+    ("AU-02 quoted pairs", [r'Basic realm="\a\"\\"'], [("Basic", None, {"realm": 'a"\\'})]),
+    ("AU-02 obs-text", ['Basic realm="\xff"'], [("Basic", None, {"realm": "\xff"})]),
+    ("AU-02 a parameter twice", ["Basic realm=x, REALM=y"], []),
+    (
+        "AU-02 a parameter twice spoils that challenge alone",
+        ["Basic realm=x, realm=x, NTLM"],
+        [("NTLM", None, {})],
+    ),
+    ("AU-02 token68 and a parameter", ["Other abc==, realm=x"], []),
+    ("AU-02 a parameter and token68", ["Other realm=x, abc=="], []),
+    ("AU-02 a parameter of nothing", ["realm=x"], []),
+    ("AU-02 and then a scheme", ["realm=x, NTLM"], [("NTLM", None, {})]),
+    ("AU-02 token68 of nothing", ["abc==, NTLM"], [("NTLM", None, {})]),
+    ("AU-02 a string of nothing", ['"x", NTLM'], [("NTLM", None, {})]),
+    ("AU-02 a string that never ends", ['Basic realm="x'], []),
+    ("AU-02 nor here", ['NTLM, Basic realm="x, Digest'], [("NTLM", None, {})]),
+    ("AU-02 more after a string", ['Basic realm="a, b" c, NTLM'], [("NTLM", None, {})]),
+    ("AU-02 more after a value", ["Basic realm=x y"], []),
+    ("AU-02 no value, but a token68", ["Basic realm="], [("Basic", "realm=", {})]),
+    ("AU-02 a control in a string", ['Basic realm="a\nb"'], []),
+    ("AU-02 what is not Latin-1", ["Basic \u0130=x"], []),
+]
+
+
 @pytest.mark.parametrize(
-    ("values", "challenges"),
-    [
-        pytest.param([], [], id="AU-02 nothing"),
-        pytest.param([""], [], id="AU-02 an empty value"),
-        pytest.param([" ,\t, "], [], id="AU-02 empty elements alone"),
-        pytest.param(["Basic"], [("Basic", None, {})], id="AU-02 a bare scheme"),
-        pytest.param(
-            [NESTED],
-            [
-                ("Newauth", None, {"realm": "a, b", "type": "1", "title": 'L "x"'}),
-                ("Basic", None, {"realm": "foo"}),
-            ],
-            id="AU-02 commas within and between",
-        ),
-        pytest.param(
-            ["Negotiate YII=, NTLM"],
-            [("Negotiate", "YII=", {}), ("NTLM", None, {})],
-            id="AU-02 token68, then a bare scheme",
-        ),
-        pytest.param(
-            ["Negotiate a-._~+/9=="], [("Negotiate", "a-._~+/9==", {})], id="AU-02 all of token68"
-        ),
-        pytest.param(
-            ["Digest", "Basic realm=x"],
-            [("Digest", None, {}), ("Basic", None, {"realm": "x"})],
-            id="AU-02 over two lines",
-        ),
-        pytest.param(
-            ["Digest realm=x", "nonce=y"],
-            [("Digest", None, {"realm": "x", "nonce": "y"})],
-            id="AU-02 one over two lines, as a list may be",
-        ),
-        pytest.param(
-            ["Basic REALM \t= \t'x'"],
-            [("Basic", None, {"realm": "'x'"})],
-            id="AU-02 bad whitespace",
-        ),
-        pytest.param(
-            ['Basic realm=""'], [("Basic", None, {"realm": ""})], id="AU-02 an empty string"
-        ),
-        pytest.param(
-            [r'Basic realm="\a\"\\"'], [("Basic", None, {"realm": 'a"\\'})], id="AU-02 quoted pairs"
-        ),
-        pytest.param(
-            ['Basic realm="\xff"'], [("Basic", None, {"realm": "\xff"})], id="AU-02 obs-text"
-        ),
-        pytest.param(["Basic realm=x, REALM=y"], [], id="AU-02 a parameter twice"),
-        pytest.param(
-            ["Basic realm=x, realm=x, NTLM"],
-            [("NTLM", None, {})],
-            id="AU-02 a parameter twice spoils that challenge alone",
-        ),
-        pytest.param(["Other abc==, realm=x"], [], id="AU-02 token68 and a parameter"),
-        pytest.param(["Other realm=x, abc=="], [], id="AU-02 a parameter and token68"),
-        pytest.param(["realm=x"], [], id="AU-02 a parameter of nothing"),
-        pytest.param(["realm=x, NTLM"], [("NTLM", None, {})], id="AU-02 and then a scheme"),
-        pytest.param(["abc==, NTLM"], [("NTLM", None, {})], id="AU-02 token68 of nothing"),
-        pytest.param(['"x", NTLM'], [("NTLM", None, {})], id="AU-02 a string of nothing"),
-        pytest.param(['Basic realm="x'], [], id="AU-02 a string that never ends"),
-        pytest.param(['NTLM, Basic realm="x, Digest'], [("NTLM", None, {})], id="AU-02 nor here"),
-        pytest.param(
-            ['Basic realm="a, b" c, NTLM'], [("NTLM", None, {})], id="AU-02 more after a string"
-        ),
-        pytest.param(["Basic realm=x y"], [], id="AU-02 more after a value"),
-        pytest.param(
-            ["Basic realm="], [("Basic", "realm=", {})], id="AU-02 no value, but a token68"
-        ),
-        pytest.param(['Basic realm="a\nb"'], [], id="AU-02 a control in a string"),
-        pytest.param(["Basic \u0130=x"], [], id="AU-02 what is not Latin-1"),
-    ],
+    ("values", "challenges"), [pytest.param(*row[1:], id=row[0]) for row in READ]
 )
 def test_what_is_read(values: list[str], challenges: Read) -> None:
     assert read(*values) == challenges

@@ -189,7 +189,7 @@ statuses = st.one_of(
     st.integers(100, 999).map(lambda status: b"%d" % status),
     st.sampled_from([b"200", b"407", b"100", b"101", b"204", b"099", b"20", b"2000"]),
 )
-texts = st.text('ab:,;= \t"1\x7f\xa0\xff', max_size=8).map(lambda text: text.encode("latin-1"))
+texts = st.text('ab:,;= \t"1\x0b\x7f\xa0\xff', max_size=8).map(lambda text: text.encode("latin-1"))
 reasons = st.one_of(st.just(b""), texts.map(lambda text: b" " + text.replace(b"\x7f", b"")))
 names = st.sampled_from([b"A", b"via", b"X-Y", b"!~1", b"Content-Length", b"transfer-encoding"])
 values = st.one_of(texts, st.sampled_from([b"5", b"5, 5", b"chunked", b"a\r\n b", b"a \n\t"]))

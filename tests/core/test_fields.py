@@ -36,9 +36,9 @@ SENT: list[tuple[str, Any, bytes]] = [  # id, what is said, what goes on the wir
     ("pairs", [("X", "1"), ("Y", "2")], AGENT + b"X: 1\r\nY: 2\r\n"),
     ("an iterator of pairs", iter([("X", "1")]), AGENT + b"X: 1\r\n"),
     (
-        "a name twice, kept together",
+        "a name twice, in order",
         [("X", "1"), ("Y", "2"), ("x", "3")],
-        AGENT + b"X: 1\r\nx: 3\r\nY: 2\r\n",
+        AGENT + b"X: 1\r\nY: 2\r\nx: 3\r\n",
     ),
     ("an empty value", {"X": ""}, AGENT + b"X: \r\n"),
     ("no value: no field", {"X": None}, AGENT),

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from connect_tunnel import InvalidTarget, ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
 from connect_tunnel._fields import RequestFields
@@ -115,6 +117,32 @@ def test_other_fields(fields: Any, wire: list[bytes]) -> None:
     """H1-07 to H1-12: what the caller adds is what there is, but for our name."""
     sent = lines(request(fields=fields))[2:]
     assert [re.sub(rb"(connect_tunnel/)\S+", rb"\1*", line) for line in sent] == wire
+
+
+NASTY = 'ab.-_09:[]@/?# \t\r\n\0\x7f%\\"\u00fc\u010a\uff11\u3002'
+HEAD = re.compile(
+    rb"CONNECT [a-z0-9._:\[\]-]+:[0-9]{1,5} HTTP/1\.1\r\n"
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n){1,4}\r\n"
+)
+
+
+@example("a", 1, "b", "c")
+@given(
+    st.text(NASTY, max_size=8),
+    st.integers(-1, 70000),
+    st.text(NASTY, max_size=4),
+    st.one_of(st.text(NASTY, max_size=6), st.binary(max_size=6)),
+)  # fmt: skip
+def test_whatever_is_given_a_request_is_a_request(
+    host: str, port: int, name: str, value: str | bytes
+) -> None:
+    """H1-05, T11: there is no way to any other lines than those that belong there."""
+    try:
+        head = request(Target(host, port).authority, {name: value})
+    except ValueError:
+        return
+    assert HEAD.fullmatch(head)
+    assert len(lines(head)) == 4
 
 
 def test_host_of_the_caller_replaces_ours() -> None:

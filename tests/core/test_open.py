@@ -7,9 +7,11 @@ requests (with the credentials they carried), and hanging up.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connect_tunnel import (
     InvalidProxy,
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from connect_tunnel import Challenge, ProxyResponse
     from connect_tunnel._steps import Address, Program
     from connect_tunnel._via import Hops
+
+T = TypeVar("T")
 
 Incoming: TypeAlias = "bytes | Exception | NextConnection"
 
@@ -832,3 +836,100 @@ def test_no_answer_is_remembered() -> None:
     hops = lazy()
     first, second = run(hops, ASK, OK), run(hops, ASK, OK)
     assert story(first) == story(second) == SAME
+
+
+# ---- whatever proxies do ----
+
+NO = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+SAYINGS: list[bytes | Exception] = [
+    OK, OK + TAIL, ASK, ASK, WANTS_BASIC + b"Connection: close\r\n\r\n", WANTS_BASIC + b"\r\nno",
+    WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", b"0\r\n\r\n", ASK + OK, NO,
+    b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 103 x\r\n\r\n", b"", b"",
+    b"HTTP/1.1 2", b"hello", RESET, LATE,
+]  # fmt: skip
+
+
+class AnyProxy:
+    """Performs steps, says one thing after the other, and is not asked for what makes no sense."""
+
+    def __init__(self, sayings: list[bytes | Exception]) -> None:
+        self.coming = iter(sayings)
+        self.connected = False
+        self.arrived = b""
+        self.seen = 0
+        self.told: list[str] = []
+
+    def perform(self, step: object) -> object:
+        match step:
+            case Enter():
+                return None
+            case Resolve():
+                return ADDRESSES
+            case Dial():
+                assert not self.connected
+                self.connected, self.arrived, self.seen = True, b"", 0
+            case _:
+                assert self.connected
+                return self._speak(step)
+        return None
+
+    def _speak(self, step: object) -> object:
+        match step:
+            case Send(data):
+                self.told.append(requested(data))
+            case Peek():
+                if not self.arrived:
+                    saying = next(self.coming, b"")
+                    if isinstance(saying, Exception):
+                        raise saying
+                    self.arrived = saying
+                self.seen = len(self.arrived)
+                return self.arrived
+            case Take(count):
+                assert count <= self.seen
+                self.arrived, self.seen = self.arrived[count:], 0
+            case HangUp():
+                self.connected = False
+            case _:
+                raise AssertionError(step)
+        return None
+
+
+def play(program: Program[T], proxy: AnyProxy) -> T:
+    try:
+        step = next(program)
+        while True:
+            try:
+                result = proxy.perform(step)
+            except TunnelError as error:
+                step = program.throw(error)
+            else:
+                step = program.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+@given(
+    sayings=st.lists(st.sampled_from(SAYINGS), max_size=60),
+    count=st.sampled_from([1, 2]),
+    lazy=st.booleans(),
+)
+def test_whatever_proxies_do(sayings: list[bytes | Exception], count: int, *, lazy: bool) -> None:
+    """It ends, in a tunnel or an error of ours; and credentials go to their own hop."""
+    hops = way(*[
+        Proxy(f"http://hop{number}.test:{number}", auth=Basic(str(number), "", preemptive=not lazy))
+        for number in range(1, count + 1)
+    ])  # fmt: skip
+    proxy = AnyProxy(sayings)
+    outcome = play(attempt(hops), proxy)
+    if isinstance(outcome, Opened):
+        assert len(outcome.responses) == count
+        assert proxy.arrived in (b"", TAIL, OK, OK + TAIL)
+    elif isinstance(outcome, TunnelRefused):
+        assert not proxy.connected
+    assert len(proxy.told) <= 100
+    own = {"hop2.test:2": "MTo=", "imap.example.com:993": "MTo=" if count == 1 else "Mjo="}
+    for told in proxy.told:
+        goal, _, credentials = told.removeprefix("ask for ").partition(" as Basic ")
+        assert credentials == own[goal] or (lazy and not credentials)

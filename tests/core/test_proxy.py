@@ -321,13 +321,18 @@ IDENTITY: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+def made_of(facts: dict[str, Any]) -> Proxy:
+    said: dict[str, Any] = {"url": "https://h", **facts}
+    return Proxy(**said)
+
+
 @pytest.mark.parametrize(
     ("other", "facts"), [pytest.param(o, f, id=f"AU-06 T9 {o}") for o, f in IDENTITY]
 )
 def test_its_identity(other: str, facts: dict[str, Any]) -> None:
-    proxy = Proxy(**{"url": "https://h", **facts})
+    proxy = made_of(facts)
     for name, differently in IDENTITY:
-        another = Proxy(**{"url": "https://h", **differently})
+        another = made_of(differently)
         assert (proxy == another) is (name == other)
         assert (hash(proxy) == hash(another)) is (name == other)
 

@@ -424,13 +424,27 @@ def test_a_handshake_in_the_tunnel_can_be_cancelled(
         anyio.run(use, backend=backend)
 
 
-def test_a_bad_timeout_leaves_the_tunnel_as_it_is(client_context: ssl.SSLContext) -> None:
-    with ScriptedProxy(Receive(), Send(OK), Echo()) as proxy:
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": True}, {"server_hostname": ""}])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_bad_input_leaves_the_tunnel_as_it_is(
+    shell: str, options: dict[str, Any], client_context: ssl.SSLContext
+) -> None:
+    async def use() -> None:
+        async with await open_tunnel_async("a.test:1", via=proxy.url) as tunnel:
+            with pytest.raises(ValueError, match=r"timeout|hostname"):
+                await tunnel.start_tls(client_context, **options)
+            await tunnel.send(b"x")
+            assert await tunnel.receive() == b"x"
+
+    with nothing_left(), ScriptedProxy(Receive(), Send(OK), Echo()) as proxy:
+        if shell != "sync":
+            return anyio.run(use, backend=shell)
         with open_tunnel("a.test:1", via=proxy.url) as tunnel:
-            with pytest.raises(ValueError, match="timeout"):
-                tunnel.read(timeout=-1)
-            tunnel.write(b"x")
+            with pytest.raises(ValueError, match=r"timeout|hostname"):
+                tunnel.start_tls(client_context, **options)
+            tunnel.write(b"x", timeout=5)
             assert tunnel.read(timeout=5) == b"x"
+    return None
 
 
 # --- how TLS ends (TL-07, H1-43) ---
@@ -441,14 +455,27 @@ def test_a_bad_timeout_leaves_the_tunnel_as_it_is(client_context: ssl.SSLContext
 def test_an_end_of_the_proxy_without_close_notify(
     required: bool, shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
-    script = Receive(), Send(OK + b"part"), Receive(b"ping"), Close()
+    script = Receive(), Send(OK + b"part"), Close()
     with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as proxy:
         via = Proxy(proxy.url, ssl_context=client_context, require_close_notify=required)
         if not required:
-            assert converse(shell, via=via, timeout=5) == b"part"
+            assert listen(shell, via=via) == b"part"
             return
         with pytest.raises(TunnelBroken, match="without a close_notify"):
-            converse(shell, via=via, timeout=5)
+            listen(shell, via=via)
+
+
+def listen(shell: str, via: Proxy) -> bytes:
+    """Receive all there is."""
+
+    async def use() -> bytes:
+        async with await open_tunnel_async("a.test:1", via=via, timeout=5) as tunnel:
+            return await receive_all(tunnel)
+
+    if shell != "sync":
+        return anyio.run(use, backend=shell)
+    with open_tunnel("a.test:1", via=via, timeout=5) as tunnel:
+        return b"".join(iter(lambda: tunnel.read(timeout=5), b""))
 
 
 @pytest.mark.parametrize("shell", SHELLS)

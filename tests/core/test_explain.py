@@ -1,0 +1,326 @@
+"""The words for a proxy's no: its status, its evidence, its page, and one thing to try next."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connect_tunnel import (
+    Challenge,
+    Headers,
+    ProxyAuthenticationRequired,
+    ProxyResponse,
+    Target,
+    TunnelRefused,
+)
+from connect_tunnel._explain import excerpt, refusal
+from connect_tunnel.auth import Basic, Bearer, Password
+
+if TYPE_CHECKING:
+    from connect_tunnel.auth import Auth
+
+GOAL = Target("db.x", 5432)
+
+
+def said(status: int, *, auth: Auth | None = None, **facts: Any) -> str:
+    """What the error says of an answer; the proxy and the hop come before it later."""
+    facts = {"reason": "No", **facts}
+    return str(refusal(ProxyResponse(status, **facts), GOAL, auth))
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        pytest.param(400, "", id="400"),
+        pytest.param(401, "401 is no proxy's status; if", id="AU-23 401"),
+        pytest.param(403, "it is the proxy's decision; many allow only some ports, 443", id="403"),
+        pytest.param(404, "a web server that does not know CONNECT", id="404"),
+        pytest.param(405, "it may be a web server rather than a proxy", id="405"),
+        pytest.param(426, "it asks for another version of HTTP", id="426"),
+        pytest.param(500, "the proxy looks the target up and dials it itself", id="500"),
+        pytest.param(501, "it may be a web server rather than a proxy", id="501"),
+        pytest.param(502, "the proxy looks the target up and dials it itself", id="502"),
+        pytest.param(503, "the proxy looks the target up and dials it itself", id="503"),
+        pytest.param(504, "the proxy looks the target up and dials it itself", id="504"),
+        pytest.param(101, "", id="H1-19 101"),
+        pytest.param(471, "", id="H1-20 471"),
+        pytest.param(600, "", id="H1-20 600"),
+    ],
+)
+def test_what_is_said_of_a_status(status: int, hint: str) -> None:
+    message, _, after = said(status).partition("; ")
+    assert message == f"refused the tunnel to db.x:5432 ({status} No)"
+    assert hint in after
+    assert bool(hint) is bool(after)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "words"),
+    [
+        pytest.param(
+            302,
+            b"Location: http://login.x/\r\n",
+            "points to 'http://login.x/', which is not followed: a login page?",
+            id="T5 a Location is shown and not followed",
+        ),
+        pytest.param(300, b"", "points to 'elsewhere', which is not followed", id="T5 no Location"),
+        pytest.param(399, b"Location: /\xff\r\n", r"points to '/\xff'", id="T5 odd octets"),
+        pytest.param(
+            502,
+            b"Proxy-Status: p; error=dns_error; rcode=NXDOMAIN\r\n",
+            "(502 No); Proxy-Status: p; error=dns_error; rcode=NXDOMAIN; ",
+            id="PS Proxy-Status",
+        ),
+        pytest.param(
+            403,
+            b"X-Squid-Error: ERR_ACCESS_DENIED 0\r\n",
+            "(403 No); X-Squid-Error: ERR_ACCESS_DENIED 0; ",
+            id="X-Squid-Error",
+        ),
+        pytest.param(
+            403,
+            b"Proxy-Status: \xff\x85\r\n",
+            r"Proxy-Status: \xff\x85;",
+            id="what could not be printed is escaped",
+        ),
+        pytest.param(503, b"Retry-After: 120\r\n", "Retry-After: 120", id="Retry-After"),
+        pytest.param(405, b"Server: nginx/1.2\r\n", "Server: nginx/1.2", id="Server, if it is one"),
+        pytest.param(501, b"Server: nginx/1.2\r\n", "Server: nginx/1.2", id="Server again"),
+    ],
+)
+def test_evidence_in_the_fields(status: int, fields: bytes, words: str) -> None:
+    assert words in said(status, fields=fields)
+
+
+def test_ps_evidence_in_the_trailers() -> None:
+    late = Headers(((b"Proxy-Status", b"p; error=connection_refused"),))
+    assert "; Proxy-Status: p; error=connection_refused" in said(502, trailers=late)
+
+
+def test_the_whole_of_a_message() -> None:
+    fields = b"X-Squid-Error: ERR_ACCESS_DENIED\r\n"
+    page = b"<h1>Blocked by ACME policy</h1>"
+    assert said(403, reason="Forbidden", fields=fields, body=page) == (
+        "refused the tunnel to db.x:5432 (403 Forbidden); X-Squid-Error: ERR_ACCESS_DENIED; "
+        'proxy said "Blocked by ACME policy"; '
+        "it is the proxy's decision; many allow only some ports, 443 above all"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        pytest.param("", "(403)", id="H1-23 none"),
+        pytest.param("caf\xe9", r"(403 caf\xe9)", id="H1-23 obs-text"),
+        pytest.param("a\tb", r"(403 a\tb)", id="H1-23 a tab"),
+        pytest.param("x" * 99, f"(403 {'x' * 60})", id="H1-23 a long one"),
+    ],
+)
+def test_a_reason_phrase(reason: str, shown: str) -> None:
+    assert f"db.x:5432 {shown};" in said(403, reason=reason)
+
+
+# --- 407 ---
+
+OFFERS = b'Proxy-Authenticate: Digest realm="corp", nonce=s3cr3t\r\nProxy-Authenticate: NTLM\r\n'
+OFFERED = "Digest (realm 'corp'), NTLM"
+
+
+@pytest.mark.parametrize(
+    ("fields", "auth", "message"),
+    [
+        pytest.param(
+            OFFERS,
+            None,
+            f"wants authentication for the tunnel to db.x:5432: it offers {OFFERED}; "
+            "no credentials were given; pass auth=(user, password) to Proxy",
+            id="AU-01 no credentials",
+        ),
+        pytest.param(
+            OFFERS,
+            Password("alice", "s3cr3t"),
+            f"rejected the credentials of 'alice' for the tunnel to db.x:5432: it offers {OFFERED}",
+            id="AU-01 of a user",
+        ),
+        pytest.param(
+            OFFERS,
+            Basic("al\x1fice".replace("\x1f", "\xad"), "s3cr3t"),
+            r"rejected the credentials of 'al\xadice' for",
+            id="AU-01 of a user who cannot be printed",
+        ),
+        pytest.param(
+            OFFERS,
+            Bearer("s3cr3t"),
+            "rejected the credentials for the tunnel to db.x:5432: it offers",
+            id="AU-01 a token has no user",
+        ),
+        pytest.param(
+            b"",
+            None,
+            "wants authentication for the tunnel to db.x:5432: it offers no scheme at all; no cred",
+            id="AU-01 nothing offered",
+        ),
+        pytest.param(
+            b'Proxy-Authenticate: Basic realm="\xff\x85"\r\n',
+            None,
+            r"offers Basic (realm '\xff\x85')",
+            id="AU-02 a realm of odd octets",
+        ),
+    ],
+)
+def test_what_is_said_of_a_407(fields: bytes, auth: Auth | None, message: str) -> None:
+    text = said(407, fields=fields, auth=auth)
+    assert message in text
+    assert "s3cr3t" not in text
+
+
+def test_a_407_tells_what_the_proxy_said() -> None:
+    text = said(407, fields=OFFERS, body=b"Ask helpdesk HD-4711", auth=Password("alice", "x"))
+    assert text.endswith('NTLM; proxy said "Ask helpdesk HD-4711"')
+
+
+def test_the_error_of_a_407() -> None:
+    response = ProxyResponse(407, "Auth", fields=OFFERS)
+    error = refusal(response, GOAL, None)
+    assert isinstance(error, ProxyAuthenticationRequired)
+    assert error.response is response
+    assert error.challenges == (
+        Challenge("Digest", None, {"realm": "corp", "nonce": "s3cr3t"}),
+        Challenge("NTLM"),
+    )
+    assert pickle.loads(pickle.dumps(error)).challenges == error.challenges
+
+
+def test_the_error_of_another_status() -> None:
+    response = ProxyResponse(503, fields=b"Retry-After: 3\r\n", body=b"later")
+    error = refusal(response, GOAL, None)
+    assert type(error) is TunnelRefused
+    assert error.response is response
+    assert error.retryable
+    assert pickle.loads(pickle.dumps(error)).response == response
+
+
+# --- the page ---
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        pytest.param(b"", "", id="nothing"),
+        pytest.param(b"Blocked", "Blocked", id="text"),
+        pytest.param(b"  Blocked \r\n\t by\n\npolicy ", "Blocked by policy", id="blanks"),
+        pytest.param(b"<h1>Blocked</h1><p>by policy", "Blocked by policy", id="markup"),
+        pytest.param(b"<H1 class='a>b'>No", "b'>No", id="markup, read simply"),
+        pytest.param(b"a<!-- <b> hidden --> b", "a b", id="a comment"),
+        pytest.param(b"a<style>x { }</style > b", "a b", id="a style"),
+        pytest.param(b"a<SCRIPT src=x>if (a<b)</script>b", "a b", id="a script"),
+        pytest.param(b"<head><title>T</title></head>b", "b", id="a head"),
+        pytest.param(b"<header>a</header>b", "a b", id="a header is no head"),
+        pytest.param(b"<script>never closed", "never closed", id="a script that never ends"),
+        pytest.param(b"1 < 2", "1 < 2", id="no markup"),
+        pytest.param(b"caf\xc3\xa9", "café", id="UTF-8"),
+        pytest.param(b"caf\xe9", "caf\ufffd", id="no UTF-8"),
+        pytest.param(b"a\x00\x1b[31mb", "a\ufffd\ufffd[31mb", id="controls"),
+        pytest.param("a\u202eb".encode(), "a\ufffdb", id="bidi controls"),
+        pytest.param(b"x" * 200, "x" * 200, id="200 characters"),
+        pytest.param(b"x" * 201, "x" * 197 + "...", id="more than 200"),
+        pytest.param(b"<bb>" * 2048 + b"late", "", id="text that comes late"),
+    ],
+)
+def test_an_excerpt(body: bytes, shown: str) -> None:
+    assert excerpt(ProxyResponse(403, body=body)) == shown
+
+
+@pytest.mark.parametrize(
+    ("coding", "shown"),
+    [
+        pytest.param(b"gzip", "", id="T20 gzip"),
+        pytest.param(b"br, gzip", "", id="T20 two"),
+        pytest.param(b"identity", "text", id="T20 none"),
+        pytest.param(b"Identity", "text", id="T20 none, in another case"),
+    ],
+)
+def test_nothing_is_decoded(coding: bytes, shown: str) -> None:
+    fields = b"Content-Encoding: " + coding + b"\r\n"
+    assert excerpt(ProxyResponse(403, fields=fields, body=b"text")) == shown
+
+
+@pytest.mark.parametrize(
+    "body", [b"<", b"<!--", b"<script ", b"<script>", b"</", b"<head><", b" ", b"\x00", b"\xff"]
+)
+@pytest.mark.timeout(5)
+def test_a_hostile_page_takes_no_time(body: bytes) -> None:
+    assert len(excerpt(ProxyResponse(403, body=body * (65536 // len(body))))) <= 200
+
+
+# --- no message is long, or unfit for a log ---
+
+
+def assert_fit_to_be_shown(error: TunnelRefused) -> None:
+    error.proxy_url, error.hop = "http://proxy.example.com:8080", "2 of 3"
+    assert len(str(error)) <= 400
+    assert str(error).isprintable()
+    assert "proxy http://proxy.example.com:8080 (hop 2 of 3) " in str(error)
+
+
+LONG = Target("a." * 126 + "b", 65535)
+
+
+@pytest.mark.parametrize(
+    ("response", "auth"),
+    [
+        (ProxyResponse(403, "\xe9" * 999), None),
+        (ProxyResponse(403, body=b"word " * 999), None),
+        (ProxyResponse(403, body="\u4e2d".encode() * 999), None),
+        (ProxyResponse(302, fields=b"Location: " + b"\xff" * 999 + b"\r\n"), None),
+        (
+            ProxyResponse(
+                502,
+                "x" * 99,
+                fields=b"Proxy-Status: " + b"\xff" * 999 + b"\r\nX-Squid-Error: " + b"\xff" * 999,
+                body=b"page " * 99,
+            ),
+            None,
+        ),
+        (ProxyResponse(407, fields=b"Proxy-Authenticate: Digest realm=x\r\n" * 200), None),
+        (ProxyResponse(407, fields=b'Proxy-Authenticate: A realm="' + b"\xff" * 999 + b'"'), None),
+        (ProxyResponse(407, fields=b"Proxy-Authenticate: " + b"x" * 999), None),
+        (ProxyResponse(407, fields=OFFERS), Password("u" * 999, "p")),
+        (ProxyResponse(407, fields=OFFERS), Password("\U0001f600\xad" * 999, "p")),
+    ],
+    ids=[
+        "reason",
+        "page",
+        "page in Chinese",
+        "Location",
+        "evidence",
+        "challenges",
+        "realm",
+        "scheme",
+        "user",
+        "odd user",
+    ],
+)
+@pytest.mark.parametrize("goal", [GOAL, LONG], ids=["target", "long target"])
+def test_no_message_is_long(response: ProxyResponse, auth: Auth | None, goal: Target) -> None:
+    assert_fit_to_be_shown(refusal(response, goal, auth))
+
+
+@settings(deadline=None, database=None, derandomize=True)
+@given(
+    status=st.sampled_from([302, 401, 403, 405, 407, 502, 600]),
+    reason=st.binary(max_size=99),
+    value=st.binary(max_size=99),
+    body=st.binary(max_size=999)
+    | st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace")),
+)
+def test_whatever_a_proxy_says(status: int, reason: bytes, value: bytes, body: bytes) -> None:
+    value = value.translate(None, b"\r\n\0")
+    names = [b"Location", b"Proxy-Status", b"X-Squid-Error", b"Proxy-Authenticate", b"Server"]
+    fields = b"".join(b"%b: %b\r\n" % (name, value) for name in names)
+    response = ProxyResponse(status, reason.decode("latin-1"), fields=fields, body=body)
+    assert_fit_to_be_shown(refusal(response, GOAL, Password("alice", "x")))

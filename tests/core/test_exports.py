@@ -1,0 +1,135 @@
+"""The public names, all of them; and what importing the package costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import connect_tunnel
+
+PUBLIC = {
+    "connect_tunnel": """
+        AsyncDialer AsyncRefusal AsyncTunnel Challenge Dialer Headers InvalidProxy InvalidTarget
+        Proxy ProxyAuthenticationRequired ProxyHungUp ProxyMisbehaved ProxyResponse ProxyTLSError
+        ProxyUnreachable Refusal Route Target TargetTLSError Timeout Tunnel TunnelBroken
+        TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ open_tunnel
+        open_tunnel_async
+    """,
+    "connect_tunnel.auth": "Auth Basic Bearer Challenge Password parse_challenges",
+    "connect_tunnel.testing": """
+        ASYNC_CHECKS BlockingStream CHECKS Close Echo Flood HalfClose LoopbackProxy NextConnection
+        NextRequest Peer Receive Replay Reset ScriptError ScriptedProxy Send Step TLSPeer Wait
+        check_tunnel check_tunnel_async every_split replay
+    """,
+}
+NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
+# What has no home to name: data, an alias of a type, and a class that is public twice.
+HOMELESS = {
+    ("connect_tunnel", "__version__"),
+    ("connect_tunnel.testing", "ASYNC_CHECKS"),
+    ("connect_tunnel.testing", "CHECKS"),
+    ("connect_tunnel.testing", "Step"),
+    ("connect_tunnel.auth", "Challenge"),
+}
+
+# What `import connect_tunnel` loads of the package: what opening a tunnel in a thread needs.
+LOADED = """
+    _challenge _errors _explain _fields _frozen _headers _net _net.dial _net.driver _net.extra
+    _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _open _proxy _response
+    _route _secret _steps _sync _sync.dialer _sync.refusal _sync.tunnel _sync.wait _target
+    _timeout _version _via auth auth._auth auth._basic auth._bearer auth._challenges protocols
+    protocols.h1 protocols.h1_body
+"""
+
+# What is loaded at its first use, or by those who use it. `concurrent` and `email` are
+# the standard library's, and cost as much as all of ours.
+LEFT_OUT = """
+    anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
+    ipaddress logging pathlib rich subprocess tempfile trio trustme urllib urllib.parse
+    connect_tunnel._async connect_tunnel._sync.bridge connect_tunnel.cli connect_tunnel.testing
+"""
+
+
+def run(code: str) -> Any:
+    """What code in a fresh interpreter prints, read as JSON."""
+    command = [sys.executable, "-I", "-c", code]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_list_of_public_names(name: str) -> None:
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_nothing_else_looks_public(name: str) -> None:
+    module = importlib.import_module(name)
+    others = {
+        found
+        for found, value in vars(module).items()
+        if not found.startswith("_") and not inspect.ismodule(value)
+    }
+    assert others - {"annotations", "TYPE_CHECKING", "Any"} <= set(PUBLIC[name].split())
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES, ids=[".".join(pair) for pair in NAMES])
+def test_each_says_its_public_name(module: str, name: str) -> None:
+    value = getattr(importlib.import_module(module), name)
+    if (module, name) in HOMELESS:
+        return
+    assert value.__module__ == module
+    assert value.__qualname__ == name
+    assert value.__doc__, "a public name explains itself"
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'connect_tunnel' has no attribute 'Socks'"):
+        connect_tunnel.Socks  # noqa: B018 - asking is the test
+
+
+def test_a_lazy_name_is_found_once() -> None:
+    assert connect_tunnel.AsyncDialer is connect_tunnel.AsyncDialer
+    assert "AsyncDialer" in vars(connect_tunnel)
+    assert "AsyncDialer" in dir(connect_tunnel)
+
+
+def test_its_version() -> None:
+    assert connect_tunnel.__version__.count(".") == 2
+
+
+def test_what_importing_it_loads() -> None:
+    loaded: list[str] = run(
+        "import sys, json, connect_tunnel; print(json.dumps(sorted(sys.modules)))"
+    )
+    ours = [name for name in loaded if name.split(".")[0] == "connect_tunnel"]
+    assert ours == sorted(
+        ["connect_tunnel", *(f"connect_tunnel.{name}" for name in LOADED.split())]
+    )
+    assert set(LEFT_OUT.split()).isdisjoint(loaded)
+    known = {*sys.stdlib_module_names, "connect_tunnel"}
+    assert {name.split(".")[0] for name in loaded if not name.startswith("_")} <= known
+
+
+def test_what_a_plain_proxy_and_target_load() -> None:
+    more: list[str] = run(
+        "import sys, json, connect_tunnel as c; before = set(sys.modules);"
+        "c.Dialer(c.Proxy('http://h:1')); c.Target.parse('h.test:443');"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    assert more == []
+
+
+def test_the_async_names_load_anyio_and_no_loop() -> None:
+    loaded: list[str] = run(
+        "import sys, json, connect_tunnel as c; c.open_tunnel_async;"
+        "print(json.dumps([name for name in ('anyio', 'trio', 'httpcore') if name in sys.modules]))"
+    )
+    assert loaded == ["anyio"]
