@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Phase: TypeAlias = Literal["resolve", "tcp", "proxy_tls", "connect", "auth", "target_tls", "tunnel"]
 
+_LONGEST_MESSAGE = 400  # of a log line that somebody is to read
 _RETRYABLE = frozenset({408, 421, 425, 429, 502, 503, 504})
 
 
@@ -57,11 +58,12 @@ class TunnelError(OSError):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        said = _cut(str(self.args[0])) if self.args else ""
+        said = str(self.args[0]) if self.args else ""
         if self.proxy_url is not None:
             place = f" (hop {self.hop})" if self.hop else ""
-            said = f"proxy {self.proxy_url}{place} {said}"
-        return f"{said}; {_cut(self.hint)}" if self.hint else said
+            said = f"proxy {_cut(self.proxy_url, 100)}{place} {said}"
+        hint = f"; {_cut(self.hint, 150)}" if self.hint else ""
+        return _cut(said, _LONGEST_MESSAGE - len(hint)) + hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         facts = dict(self.__dict__)
@@ -70,7 +72,7 @@ class TunnelError(OSError):
         return _rebuild, (type(self), self.args, facts)
 
 
-def _cut(text: str, length: int = 300) -> str:
+def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 

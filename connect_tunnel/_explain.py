@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from ._challenge import Challenge
     from ._response import ProxyResponse
     from ._target import Target
-    from .auth import Auth
 
 _LONGEST_EXCERPT = 200
 
 _UNSEEN = re.compile(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
 _BLANKS = re.compile(r"\s+")
-_DIAGNOSES = ("proxy-status", "x-squid-error")  # RFC 9209; and what squid says instead
+# RFC 9209, and what squid says instead; when to come back; and who it is that says no.
+_DIAGNOSES = ("Proxy-Status", "X-Squid-Error", "Retry-After", "Server")
+_MOST_OFFERS = 4
 
 _HINTS = {
     403: "it is the proxy's decision; many allow only some ports, 443 above all",
@@ -35,35 +36,42 @@ _HINTS = {
 _UNREACHED = "the proxy looks the target up and dials it itself, from where it stands"
 
 
-def refusal(response: ProxyResponse, goal: Target, auth: Auth | None) -> TunnelRefused:
-    """The error for an answer other than a 2xx."""
+def refusal(
+    response: ProxyResponse, goal: Target, *, sent: bool = False, user: str | None = None
+) -> TunnelRefused:
+    """The error for an answer other than a 2xx.
+
+    Args:
+        response: The answer.
+        goal: What was asked for.
+        sent: Whether credentials went with the request.
+        user: The name that the caller's credentials are of, if they have one.
+    """
     if response.status == 407:
-        return _unauthenticated(response, goal, auth)
+        return _unauthenticated(response, goal, sent=sent, user=user)
     hint = _UNREACHED if response.status in (500, 502, 503, 504) else _HINTS.get(response.status)
     if 300 <= response.status < 400:
-        place = response.headers.get("location", "elsewhere")
-        hint = f"it points to {place[:100]!a}, which is not followed: a login page?"
-    said = _evidence(response)
-    message = f"refused the tunnel to {goal} ({_status(response)}){said}"
+        place = _cut(response.headers.get("location", "elsewhere"))
+        hint = f"it points to '{place}', which is not followed: a login page?"
+    message = f"refused the tunnel to {goal} ({_status(response)}){_evidence(response)}"
     return TunnelRefused(message, response=response, hint=hint)
 
 
 def _unauthenticated(
-    response: ProxyResponse, goal: Target, auth: Auth | None
+    response: ProxyResponse, goal: Target, *, sent: bool, user: str | None
 ) -> ProxyAuthenticationRequired:
     challenges = challenges_of(response)
-    offered = ", ".join(_offer(challenge) for challenge in challenges) or "no scheme at all"
-    user = getattr(auth, "user", None)
-    if auth is None:
-        what = f"wants authentication for the tunnel to {goal}: it offers {offered}"
-        hint = "no credentials were given; pass auth=(user, password) to Proxy"
+    whose = "the credentials" if user is None else f"the credentials of '{_cut(user)}'"
+    hint = None
+    if sent:
+        what = f"rejected {whose} for the tunnel to {goal}"
     else:
-        whose = f"the credentials of {user!r}" if user is not None else "the credentials"
-        what = f"rejected {whose} for the tunnel to {goal}: it offers {offered}"
-        hint = None
-    return ProxyAuthenticationRequired(
-        f"{what}{_evidence(response)}", response=response, challenges=challenges, hint=hint
-    )
+        what = f"wants authentication for the tunnel to {goal}"
+        hint = "no credentials were given; pass auth=(user, password) to Proxy"
+        if user is not None:
+            hint = f"{whose} fit none of that"
+    message = f"{what}: it offers {_offers(challenges)}{_evidence(response)}"
+    return ProxyAuthenticationRequired(message, response=response, challenges=challenges, hint=hint)
 
 
 def challenges_of(response: ProxyResponse) -> tuple[Challenge, ...]:
@@ -73,22 +81,25 @@ def challenges_of(response: ProxyResponse) -> tuple[Challenge, ...]:
     return tuple(parse_challenges(response.headers.get_list("proxy-authenticate")))
 
 
-def _offer(challenge: Challenge) -> str:
-    return (
-        challenge.scheme
-        if challenge.realm is None
-        else (f"{challenge.scheme} (realm {challenge.realm[:60]!a})")
-    )
+def _offers(challenges: tuple[Challenge, ...]) -> str:
+    if not challenges:
+        return "no scheme at all"
+    shown = [
+        _cut(c.scheme) if c.realm is None else f"{_cut(c.scheme)} (realm '{_cut(c.realm)}')"
+        for c in challenges[:_MOST_OFFERS]
+    ]
+    more = len(challenges) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _status(response: ProxyResponse) -> str:
-    return f"{response.status} {ascii(response.reason[:60])[1:-1]}".rstrip()
+    return f"{response.status} {_cut(response.reason)}".rstrip()
 
 
 def _evidence(response: ProxyResponse) -> str:
     """What else the answer says: diagnostic fields, and the first text of its page."""
     found = [
-        f"; {name.title()}: {ascii(value[:80])[1:-1]}"
+        f"; {name}: {_cut(value)}"
         for name in _DIAGNOSES
         if (value := response.headers.get(name) or response.trailers.get(name))
     ]
@@ -97,9 +108,15 @@ def _evidence(response: ProxyResponse) -> str:
     return "".join(found)
 
 
+def _cut(text: str) -> str:
+    """Foreign text, fit for one line of printable ASCII."""
+    shown = ascii(text)[1:-1]
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
 def excerpt(response: ProxyResponse) -> str:
     """The first visible text of the body: no markup, nothing unprintable, 200 characters."""
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
         return ""  # never decoded: a small page may be gigabytes
     text = _UNSEEN.sub(" ", response.body[:8192].decode("utf-8", "replace"))
     text = _BLANKS.sub(" ", text).strip()

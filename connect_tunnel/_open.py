@@ -75,7 +75,12 @@ def raise_refusal(no: Refused) -> Program[NoReturn]:
     """
     response = yield from read_refusal(no)
     yield from HangUp()
-    raise refusal(response, no.request.goal, no.hop.proxy.auth)
+    raise refusal(
+        response,
+        no.request.goal,
+        sent=no.request.credentials is not None,
+        user=getattr(no.hop.proxy.auth, "user", None),
+    )
 
 
 def read_refusal(no: Refused) -> Program[ProxyResponse]:

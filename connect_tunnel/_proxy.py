@@ -116,15 +116,7 @@ class Proxy(Frozen):
             ssl_context=ssl_context,
             require_close_notify=require_close_notify,
         )
-        if ssl_context is not None and scheme != "https":
-            raise InvalidProxy(
-                "is reached without TLS, so its ssl_context would have no use",
-                proxy_url=self.url,
-                hint="an https:// URL is for proxies that speak TLS; the context for the "
-                "target goes to start_tls",
-            )
-        if http2 or not http1:
-            raise InvalidProxy("can be asked in HTTP/1.1 only, so far", proxy_url=self.url)
+        _check(self, http1=http1, http2=http2)
 
     @classmethod
     def parse(cls, proxy: ProxyLike) -> Proxy:
@@ -136,7 +128,12 @@ class Proxy(Frozen):
         if isinstance(proxy, Proxy):
             return proxy
         if isinstance(proxy, str):
-            return cls(proxy)
+            try:
+                return cls(proxy)
+            except InvalidProxy as error:
+                complaint = error.with_traceback(None)
+            del proxy  # as above
+            raise complaint
         raise InvalidProxy(
             f"a proxy is a URL or a Proxy, not {type(proxy).__name__}",
             hint="write 'http://host:port'",
@@ -184,6 +181,17 @@ def _read(url: object, auth: object, headers: FieldsLike | None) -> _Read:
     if auth is not None and fields.credentials is not None:
         raise _Unusable("the proxy's credentials are given twice, as auth and among the headers")
     return scheme, host, endpoint, auth, fields, None
+
+
+def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
+    if proxy.ssl_context is not None and proxy.scheme != "https":
+        raise InvalidProxy(
+            "is reached without TLS, so its ssl_context would have no use",
+            proxy_url=proxy.url,
+            hint="https:// is for proxies that speak TLS; the target's context goes to start_tls",
+        )
+    if http2 or not http1:
+        raise InvalidProxy("can be asked in HTTP/1.1 only, so far", proxy_url=proxy.url)
 
 
 def _split(url: object) -> tuple[str, str | None, str, int]:

@@ -29,12 +29,18 @@ async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
     near, far = socket_pair()
     other = Stream(SocketLayer(far), stream.target)
     out, back = Pipe(other, stream), Pipe(stream, other)
+    raised: Exception | None = None
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_serve, out, back)
-            yield near
+            try:
+                yield near
+            except Exception as error:  # noqa: BLE001 - raised below, and not in a group
+                raised = error
             near.close()
             tasks.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
         if not stream.closed:
             # What was written last still goes out, if the target takes it in time.
             with contextlib.suppress(OSError, Expired):

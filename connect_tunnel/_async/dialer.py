@@ -174,7 +174,8 @@ class AsyncDialer:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncDialer via {' -> '.join(hop.proxy.url for hop in self._hops)}>"
+        hops: Hops = getattr(self, "_hops", ())  # none yet, if a traceback asks
+        return f"<AsyncDialer via {' -> '.join(hop.proxy.url for hop in hops)}>"
 
 
 class TunnelConnectable(ByteStreamConnectable):

@@ -9,6 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from connect_tunnel._open import read_refusal
 
+from .errors import AsyncTunnelClosed
 from .wait import run
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ class AsyncRefusal:
         self._driver: Final = driver
         self._refused: Final = refused
 
+    @property
+    def complete(self) -> bool:
+        """Whether the body has come to its end, and that end was sound."""
+        return self._refused.body.complete
+
     async def read(self) -> ProxyResponse:
         """The answer with its body, as far as that comes: 64 KiB, and 2 s, at most."""
+        self._check_open()
         program = read_refusal(self._refused)
         response = await run(self._driver.run(program), self._driver.deadline)
         await self.aclose()
@@ -45,18 +52,26 @@ class AsyncRefusal:
     async def iter_bytes(self) -> AsyncIterator[bytes]:
         """The body part by part, without a limit on its size.
 
-        Each part has the time of a whole opening. `response` does not change; what is
-        broken off ends like what is whole, and `read` tells one from the other.
+        What is broken off ends like what is whole; `complete` tells one from the other.
+
+        Raises:
+            TunnelTimeout: A part did not come within the time of a whole opening.
         """
         body = self._refused.body
+        self._check_open()
         while part := await run(self._driver.run(body.next_part()), self._driver.deadline):
             yield part
+            self._check_open()
         await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connection, which carries nothing after a refusal."""
         self._driver.abort()
         await checkpoint()
+
+    def _check_open(self) -> None:
+        if not self._driver.holds:
+            raise AsyncTunnelClosed("the refusal was read, or is closed", phase="connect")
 
     async def __aenter__(self) -> Self:
         return self

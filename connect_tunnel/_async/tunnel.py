@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import warnings
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -171,23 +172,17 @@ class AsyncTunnel(ByteStream):
         """
         stream = self._stream
         name = self.target.server_hostname if server_hostname is None else server_hostname
-        late = TunnelTimeout(
-            f"the TLS handshake with {name} through the tunnel did not finish in {timeout} s",
-            target=str(self.target), phase="target_tls",
-        )  # fmt: skip
+        starting = stream.start_tls(ssl_context, name, require_close_notify=require_close_notify)
+        deadline = Deadline(seconds(timeout))
         with _turn(stream, READ | WRITE):
             try:
-                tls = await run(
-                    stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
-                    Deadline(seconds(timeout)),
-                )
+                tls = await run(starting, deadline)
             except Expired:
-                stream.drop()
-                raise late from None
-            except BaseException:
-                stream.drop()
-                raise
-            stream.hand_over()
+                raise TunnelTimeout(
+                    f"the TLS handshake did not finish through the tunnel to {self.target} "
+                    f"within {timeout} s",
+                    target=str(self.target), phase="target_tls", errno=errno.ETIMEDOUT,
+                ) from None  # fmt: skip
         return AsyncTunnel(
             AsyncStream(tls, stream.target), self.target, self._hops, self._responses
         )
@@ -258,8 +253,10 @@ class AsyncTunnel(ByteStream):
         attributes: dict[Any, Callable[[], Any]] = {
             SocketAttribute.family: lambda: sock.family,
             SocketAttribute.local_address: sock.getsockname,
+            SocketAttribute.local_port: lambda: sock.getsockname()[1],
             SocketAttribute.raw_socket: lambda: sock,
             SocketAttribute.remote_address: sock.getpeername,
+            SocketAttribute.remote_port: lambda: sock.getpeername()[1],
         }
         layer = self._stream.layer
         if isinstance(layer, TLSLayer):

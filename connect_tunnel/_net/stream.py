@@ -194,6 +194,11 @@ class Stream:
                 f"the tunnel to {self.target} is open, but {server_hostname} {complaint}",
                 target=str(self.target), phase="target_tls", hint=hint, errno=error.errno,
             ) from error  # fmt: skip
+        else:
+            self.hand_over()
+        finally:
+            if not self.closed:
+                self.drop()  # half a handshake is no use to anybody
         return tls
 
     def _ready(self, direction: int) -> Operation[None]:

@@ -21,7 +21,13 @@ def bridge(stream: Stream) -> socket.socket:
     """Join a stream to a new socket, which is returned; the thread ends when both have ended."""
     near, far = socket_pair()
     other = Stream(SocketLayer(far), stream.target)
-    Thread(target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True).start()
+    server = Thread(target=_serve, args=(stream, other), name="connect_tunnel-bridge", daemon=True)
+    try:
+        server.start()
+    except BaseException:
+        near.close()
+        far.close()
+        raise
     return near
 
 

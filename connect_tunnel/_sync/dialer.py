@@ -166,4 +166,5 @@ class Dialer:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Dialer via {' -> '.join(hop.proxy.url for hop in self._hops)}>"
+        hops: Hops = getattr(self, "_hops", ())  # none yet, if a traceback asks
+        return f"<Dialer via {' -> '.join(hop.proxy.url for hop in hops)}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Final
 
+from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._open import read_refusal
 
 from .wait import run
@@ -33,8 +34,14 @@ class Refusal:
         self._driver: Final = driver
         self._refused: Final = refused
 
+    @property
+    def complete(self) -> bool:
+        """Whether the body has come to its end, and that end was sound."""
+        return self._refused.body.complete
+
     def read(self) -> ProxyResponse:
         """The answer with its body, as far as that comes: 64 KiB, and 2 s, at most."""
+        self._check_open()
         program = read_refusal(self._refused)
         response = run(self._driver.run(program), self._driver.deadline)
         self.close()
@@ -43,17 +50,25 @@ class Refusal:
     def iter_bytes(self) -> Iterator[bytes]:
         """The body part by part, without a limit on its size.
 
-        Each part has the time of a whole opening. `response` does not change; what is
-        broken off ends like what is whole, and `read` tells one from the other.
+        What is broken off ends like what is whole; `complete` tells one from the other.
+
+        Raises:
+            TunnelTimeout: A part did not come within the time of a whole opening.
         """
         body = self._refused.body
+        self._check_open()
         while part := run(self._driver.run(body.next_part()), self._driver.deadline):
             yield part
+            self._check_open()
         self.close()
 
     def close(self) -> None:
         """Close the connection, which carries nothing after a refusal."""
         self._driver.abort()
+
+    def _check_open(self) -> None:
+        if not self._driver.holds:
+            raise TunnelClosed("the refusal was read, or is closed", phase="connect")
 
     def __enter__(self) -> Self:
         return self

@@ -80,6 +80,7 @@ class Tunnel:
         """
         if max_bytes < 1:
             raise ValueError("max_bytes is at least 1")
+        timeout = seconds(timeout)
         stream = self._stream
         if not stream.take_turn(READ):
             raise _busy("reading from")
@@ -105,6 +106,7 @@ class Tunnel:
             TunnelClosed: It is closed, or was closed meanwhile.
         """
         stream = self._stream
+        timeout = seconds(timeout)
         if not stream.take_turn(WRITE):
             raise _busy("writing to")
         try:
@@ -121,6 +123,7 @@ class Tunnel:
         11 close the other direction too when they see the end of one, and the target's
         answer is lost: squid, tinyproxy, envoy, nghttpx, privoxy and mitmproxy among them.
         """
+        timeout = seconds(timeout)
         stream = self._stream
         with _turn(stream, WRITE):
             self._wait_for(stream.end(), timeout, "the end was not sent")
@@ -150,17 +153,13 @@ class Tunnel:
             TunnelTimeout: It did not finish in time, and the tunnel was closed.
         """
         stream = self._stream
+        timeout = seconds(timeout)
         name = self.target.server_hostname if server_hostname is None else server_hostname
         with _turn(stream, READ | WRITE):
-            try:
-                tls = self._wait_for(
-                    stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
-                    timeout, "the TLS handshake did not finish", phase="target_tls",
-                )  # fmt: skip
-            except BaseException:
-                stream.drop()
-                raise
-            stream.hand_over()
+            tls = self._wait_for(
+                stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),
+                timeout, "the TLS handshake did not finish", phase="target_tls",
+            )  # fmt: skip
         return Tunnel(Stream(tls, stream.target), self.target, self._hops, self._responses)
 
     def socket(self) -> socket.socket:
@@ -204,7 +203,7 @@ class Tunnel:
         self, operation: Operation[T], timeout: float | None, late: str, phase: Phase = "tunnel"
     ) -> T:
         try:
-            return run(operation, Deadline(seconds(timeout)))
+            return run(operation, Deadline(timeout))
         except Expired:
             pass
         raise TunnelTimeout(

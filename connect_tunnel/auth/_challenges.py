@@ -28,6 +28,8 @@ _ITEM = re.compile(
     r"|(?P<token68>[A-Za-z0-9._~+/-]++=*+))?"
     r"[ \t]*+(?=,|$)"
 )
+# What cannot be read may still be seen to open a challenge of its own.
+_OPENING = re.compile(rf"{_TOKEN}[ \t]+[^ \t=]")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 _UNREADABLE = re.compile(rf"(?:{_QUOTED}|\"[\s\S]*+|[^,\"])*+")
 
@@ -48,9 +50,13 @@ def parse_challenges(values: Iterable[str]) -> list[Challenge]:
     drafts: list[_Draft] = []
     for value in values:
         for item in _items(value):
-            if item is None or (not item["scheme"] and not drafts):
+            if isinstance(item, str):
+                if _OPENING.match(item):
+                    drafts.append(_Draft(""))
                 if drafts:
                     drafts[-1].valid = False
+                continue
+            if not item["scheme"] and not drafts:
                 continue
             if item["scheme"]:
                 drafts.append(_Draft(item["scheme"]))
@@ -79,8 +85,8 @@ class _Draft:
         self.token68 = token68
 
 
-def _items(value: str) -> Iterator[re.Match[str] | None]:
-    """The items of a list (RFC 9110, 5.6.1); None for one that cannot be read."""
+def _items(value: str) -> Iterator[re.Match[str] | str]:
+    """The items of a list (RFC 9110, 5.6.1), as text where one cannot be read."""
     at = 0
     while at < len(value):
         if value[at] in ", \t":
@@ -88,12 +94,10 @@ def _items(value: str) -> Iterator[re.Match[str] | None]:
             continue
         item = _ITEM.match(value, at)
         if item is None or item.end() == at:
-            # It may have opened a challenge all the same: what follows must not be taken
-            # for parameters of the one before.
             unreadable = _UNREADABLE.match(value, at)
             assert unreadable is not None  # it matches the empty string
             at = unreadable.end()
-            yield None
+            yield unreadable[0]
             continue
         at = item.end()
         yield item

@@ -174,7 +174,10 @@ class _Play:
         if sock is not None:
             self._go_on_with(sock)
             return True
-        return connection.read()
+        try:
+            return connection.read()
+        except OSError:
+            return False  # reset: whatever comes next comes on a new one
 
     def _next_connection(self) -> None:
         sock = self._listener.accept()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import h11
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connect_tunnel import ProxyMisbehaved
@@ -220,12 +220,14 @@ def cut(data: bytes) -> bytes:
     return complete[: found.end()]
 
 
+@settings(deadline=None)
 @given(head_like())
 @example(b"HTTP/1.1 200 OK\r\nA: b\r\n\x0b\r\n\r\n")
 def test_heads_of_all_sorts(head: bytes) -> None:
     check(head)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_head_at_all(data: bytes) -> None:
     check(cut(b"HTTP/1.1 200 OK\r\n" + data))

@@ -28,6 +28,7 @@ from connect_tunnel import (
     ProxyTLSError,
     ProxyUnreachable,
     TargetTLSError,
+    Timeout,
     TunnelBroken,
     TunnelClosed,
     TunnelError,
@@ -174,8 +175,9 @@ def test_what_it_says_when_python_made_it() -> None:
 def test_it_says_no_more_than_is_read(facts: dict[str, Any]) -> None:
     said = str(TunnelError("m" * 5000, **facts))
     assert len(said) <= 400
-    assert facts.get("proxy_url", "m") in said
-    assert said.endswith(facts.get("hint", ""))
+    assert facts.get("proxy_url", "m")[:90] in said
+    assert "m" * 90 in said
+    assert facts.get("hint", "")[:90] in said
 
 
 @pytest.mark.parametrize(
@@ -282,8 +284,10 @@ BAD_VIAS: dict[str, Any] = {
 
 def everything_shown(error: BaseException) -> str:
     """All that logs, consoles and process pools may come to see of an error."""
-    # The first frame is the caller's own, where the URL stands in the source.
-    ours = error.__traceback__.tb_next if error.__traceback__ else None
+    # The first frames are the caller's own, where the URL stands in the source.
+    ours = error.__traceback__
+    while ours and ours.tb_frame.f_code.co_filename == __file__:
+        ours = ours.tb_next
     text = traceback.TracebackException(type(error), error, ours, capture_locals=True)
     record = logging.LogRecord("", 0, "", 0, "%s %r", (error, error), (type(error), error, ours))
     shown = [*text.format(), logging.Formatter().format(record)]
@@ -359,10 +363,7 @@ def test_au_07_a_good_via_and_something_else_that_is_bad(
     for function in (open_tunnel, dial, request, asynchronously):
         with pytest.raises(kind) as caught:
             function(**options, via=via)
-        error = caught.value
-        if function is not open_tunnel:  # the helper's frame is the caller's own, too
-            error = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
-        shown = everything_shown(error)
+        shown = everything_shown(caught.value)
         assert PASSWORD not in shown
         assert CREDENTIALS not in shown
 
@@ -386,12 +387,9 @@ def test_au_24_bad_credentials(make: Any, args: tuple[Any, ...]) -> None:
 
 
 def test_what_is_looked_at_here_would_show_it() -> None:
-    def fail(password: str) -> None:
-        raise InvalidProxy("locals are shown")
-
-    with pytest.raises(InvalidProxy) as caught:
-        fail(PASSWORD)
-    assert PASSWORD in everything_shown(caught.value)
+    with pytest.raises(ValueError, match="a timeout is") as caught:
+        Timeout.parse(PASSWORD)  # type: ignore[arg-type]
+    assert f"timeout = '{PASSWORD}'" in everything_shown(caught.value)
 
 
 # --- what we stand on ---

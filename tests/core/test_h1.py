@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connect_tunnel import InvalidTarget, ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
@@ -127,6 +127,7 @@ HEAD = re.compile(
 
 
 @example("a", 1, "b", "c")
+@settings(deadline=None)
 @given(
     st.text(NASTY, max_size=8),
     st.integers(-1, 70000),

@@ -159,6 +159,10 @@ def test_what_is_no_proxy(url: Any, words: str) -> None:
     assert words in str(caught.value)
     assert_fit_to_be_shown(caught.value)
     assert caught.value.proxy_url is None
+    said: Any = [url] if isinstance(url, Proxy) else url
+    with pytest.raises(InvalidProxy) as again:
+        Proxy.parse(said)
+    assert_fit_to_be_shown(again.value)
 
 
 REFUSED_OPTIONS: list[tuple[str, str, dict[str, Any], str]] = [
@@ -210,7 +214,7 @@ REFUSED_OPTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         "a context without TLS",
         "http://u:s3cr3t@h",
         {"ssl_context": CONTEXT},
-        "proxy http://h:80 is reached without TLS, so its ssl_context would have no use; an https",
+        "proxy http://h:80 is reached without TLS, so its ssl_context would have no use; https:",
     ),
     ("HTTP/2", "https://u:s3cr3t@h", {"http2": True}, "https://h:443 can be asked in HTTP/1.1"),
     ("not HTTP/1.1", "https://h", {"http1": False}, "can be asked in HTTP/1.1 only, so far"),

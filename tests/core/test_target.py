@@ -70,7 +70,7 @@ READ: list[tuple[str, object, str, str]] = [  # id, what is said, kind, what goe
 
 REFUSED: list[tuple[str, object, str]] = [  # id, what is said, what is said back
     ("H1-01 a URL", "https://h:443", "is a URL; a target is host:port, without a scheme"),
-    ("H1-01 userinfo", "user@h:1", "target '...' is not a host name"),
+    ("H1-01 userinfo", "user@h:1", "target '...' has userinfo; a target is host:port"),
     ("H1-01 a path", "h:1/x", "port '1/x' is not a number from 1 to 65535"),
     ("H1-01 a path in the host", ("h/x", 1), "is not a host name"),
     ("H1-01 a query", ("h?x", 1), "is not a host name"),

@@ -1,0 +1,49 @@
+"""`tests/REQUIREMENTS.md` says the truth: every row has the tests that it names."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+ID = re.compile(r"\b(?:H1|NM|TL|LL|AU)-[0-9]{2}\b")
+ROW = re.compile(
+    r"\| (?P<id>[A-Z0-9]+-[0-9]{2}) \| (?P<source>[^|]*) \| (?P<what>[^|]+) \| (?P<where>[^|]*) \|"
+)
+
+TABLE = (TESTS / "REQUIREMENTS.md").read_text(encoding="utf-8")
+ROWS = [found for line in TABLE.splitlines() if (found := ROW.fullmatch(line))]
+
+
+@cache
+def named_in(module: Path) -> frozenset[str]:
+    # Not in here, where names stand for rows and not for tests.
+    text = "" if module == Path(__file__) else module.read_text(encoding="utf-8")
+    return frozenset(ID.findall(text))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_each_requirement_is_named_where_the_table_says(row: re.Match[str]) -> None:
+    silent = [m for m in row["where"].split(", ") if row["id"] not in named_in(TESTS / m)]
+    assert silent == []
+    assert row["what"].strip()
+    assert row["source"] == "-" or re.match(r"[0-9]{4}\b", row["source"])
+
+
+def test_no_test_names_what_is_not_in_the_table() -> None:
+    named = {name for module in TESTS.rglob("test_*.py") for name in named_in(module)}
+    assert named <= {row["id"] for row in ROWS}
+
+
+def test_the_table_is_complete() -> None:
+    ids = [row["id"] for row in ROWS]
+    assert len(ids) == len(set(ids))
+    for area, count in (("H1", 46), ("NM", 11), ("TL", 11)):
+        expected = [f"{area}-{number:02}" for number in range(1, count + 1)]
+        assert [name for name in ids if name.startswith(area)] == expected
+    assert {"LL-01", "LL-02", "LL-03", "LL-08", "LL-09", "LL-10"} <= set(ids)
+    assert {"AU-06", "AU-07", "AU-08", "AU-22", "AU-23", "AU-24"} <= set(ids)
+    assert len(re.findall(r"(?m)^\| [A-Z]", TABLE)) == len(ids)  # no row goes unread
