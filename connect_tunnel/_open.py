@@ -19,7 +19,7 @@ from .protocols import h1
 from .protocols.h1_body import MAX_BODY_SECONDS, Body, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ._fields import FieldPairs
     from ._response import ProxyResponse
@@ -64,7 +64,7 @@ def request_tunnel(hops: Hops, target: Target) -> Program[Opened | Refused]:
     no = yield from _reach(hops, last, answers)
     if no is None:
         no = yield from _ask(hops, last, target, answers)
-    return no or Opened(tuple(answers[hop] for hop in hops))
+    return no or Opened(tuple(answers.values()))
 
 
 def raise_refusal(no: Refused) -> Program[NoReturn]:
@@ -131,7 +131,7 @@ def _ask(
     auth = hop.proxy.auth
     fields = hop.proxy.fields
     if hop.proxy.fields_for is not None:
-        fields = yield from _fields_for(hop.proxy.fields_for, goal)
+        fields = yield from _ask_caller(hop.proxy.fields_for, goal)
     request = Request(goal, fields)
     if auth is not None:
         request.credentials = yield from auth.answer(None, None)
@@ -208,12 +208,21 @@ def _exchange_again(request: Request, no: Refused) -> Program[ProxyResponse | Re
     return None if lost else answer
 
 
-def _fields_for(give: Callable[[Target], Any], goal: Target) -> Program[RequestFields]:
-    # In no local of this frame, which a traceback may print: there may be a token in it.
-    fields = _read_fields((yield from Call(give, goal)))
+def _ask_caller(give: Callable[[Target], Any], goal: Target) -> Program[RequestFields]:
+    # Read before it gets here: it may hold a token, and tracebacks print locals.
+    fields: RequestFields | str = yield from Call(_given, give, goal)
     if isinstance(fields, str):
         raise InvalidProxy(f"cannot be sent what its headers callable gave: {fields}")
     return fields
+
+
+def _given(give: Callable[[Target], Any], goal: Target) -> Any:  # noqa: ANN401 - or it to come
+    pairs = give(goal)
+    return _given_later(pairs) if hasattr(pairs, "__await__") else _read_fields(pairs)
+
+
+async def _given_later(pairs: Awaitable[FieldPairs]) -> RequestFields | str:
+    return _read_fields(await pairs)
 
 
 def _read_fields(pairs: FieldPairs) -> RequestFields | str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 TimeoutLike: TypeAlias = "float | Timeout | None"
 
+_FOR_EVER = 10**9  # 31 years and more is no limit
+
 # The part of a Timeout that bounds each phase of an opening.
 _PARTS: dict[Phase, str] = {
     "resolve": "resolve",
@@ -108,4 +110,4 @@ def seconds(value: float | None) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and value > 0):  # which nan is not
         raise ValueError(f"a timeout is a positive number of seconds or None, not {value!r}")
-    return None if value == float("inf") else value
+    return None if value > _FOR_EVER else value

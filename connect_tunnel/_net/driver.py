@@ -9,7 +9,6 @@ without a goodbye and without waiting.
 from __future__ import annotations
 
 import errno
-import inspect
 import ssl
 from time import monotonic
 from types import GeneratorType
@@ -209,7 +208,7 @@ class Driver:
         self._exchanges = 0
 
     def _peek(self, _: Peek) -> Operation[bytes]:
-        if self.deadline.left() == 0:
+        if self.deadline.at is not None and monotonic() >= self.deadline.at:
             raise Expired  # a peer that never lets us wait has no more time than others
         try:
             if self._awaiting:
@@ -268,7 +267,7 @@ class Driver:
 
     def _call(self, step: Call[Any]) -> Operation[Any]:
         result = step.function()
-        return (yield Settled(result)) if inspect.isawaitable(result) else result
+        return (yield Settled(result)) if hasattr(result, "__await__") else result
 
     def _offload(self, step: Offload[Any]) -> Operation[Any]:
         return (yield from offload(step.function))

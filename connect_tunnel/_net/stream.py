@@ -77,8 +77,9 @@ class Stream:
         """Be done with reading, writing, or both, and leave nothing behind."""
         with self._monitor:
             self._busy ^= directions
-            if self.closed:
-                self._let_go()
+            last = self.closed and not self._busy and not self._handed_over
+        if last:
+            self.layer.sock.close()
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
@@ -213,27 +214,26 @@ class Stream:
         """
         with self._monitor:
             first, self.closed = not self.closed, True
+            idle = not self._busy
             # A write that goes on now will have a gap, and after a gap no clean end may come.
             cleanly = self._unsendable != _GAP and not self._busy & WRITE
         if first:
             self.layer.close_now(cleanly=cleanly)
-        with self._monitor:
-            return self._let_go()
+        if idle and not self._handed_over:
+            self.layer.sock.close()
+        return idle
 
     def drop(self) -> None:
         """Close without a goodbye: the peer must not take this for an end."""
         with self._monitor:
             self.closed = True
-            self._let_go()
+            idle = not self._busy
+        if idle:
+            self.layer.sock.close()
 
     def hand_over(self) -> None:
         """Count as closed, and leave the connection to whoever has it now."""
         self.closed = self._handed_over = True
-
-    def _let_go(self) -> bool:
-        if not self._busy and not self._handed_over:
-            self.layer.sock.close()
-        return not self._busy
 
     def _fail(self, error: OSError) -> NoReturn:
         self.check_open()  # what a closed descriptor says is of no interest

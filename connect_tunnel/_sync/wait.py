@@ -6,9 +6,9 @@ ends at descriptor 1023.
 
 from __future__ import annotations
 
-import inspect
 import select
 import sys
+from collections.abc import Coroutine
 from itertools import chain
 from math import ceil
 from time import monotonic
@@ -66,7 +66,7 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied
             numbers = {number for number, _ in ready}
             return [sock for sock, _ in interests if sock.fileno() in numbers]
         case Settled(awaitable):
-            if inspect.iscoroutine(awaitable):
+            if isinstance(awaitable, Coroutine):
                 awaitable.close()
             raise TypeError("a callable given to the synchronous API returned an awaitable")
         case _:
@@ -102,7 +102,8 @@ else:
             if left is not None and left <= 0:
                 return []
             # Rounded up: to wake a moment early would mean to spin.
-            if found := poller.poll(None if left is None else ceil(left * 1000)):
+            if found := poller.poll(None if left is None else ceil(min(left, _DAY) * 1000)):
                 return found
 
+    _DAY = 86400.0  # poll counts milliseconds in 32 bits
     _EVENTS = {READ: select.POLLIN, WRITE: select.POLLOUT}

@@ -221,7 +221,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(host: bytes, port: int, **_: Any) -> list[Any]:
         if host == b"stuck.test":
             time.sleep(0.4)
-        return [(0, 0, 0, "", ("127.0.0.1", port))] * 2
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 2
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
@@ -266,7 +266,7 @@ def test_an_opening_that_is_cancelled(
 
 VERBS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "receive": lambda tunnel: tunnel.receive(),
-    "send": lambda tunnel: tunnel.send(b"x" * (64 << 20)),
+    "send": lambda tunnel: tunnel.send(bytes(64 << 20)),
     "start_tls": lambda tunnel: tunnel.start_tls(),
 }
 
@@ -326,8 +326,9 @@ def test_a_read_and_a_write_that_are_interrupted() -> None:
             assert tunnel.read(timeout=5) == b"x"  # nothing is lost, and reading may go on
     with counted(), ScriptedProxy(Receive(), Send(OK), Wait(0.3)) as proxy:
         with open_tunnel("a.test:1", via=proxy.url) as tunnel:
+            data = bytes(64 << 20)  # not while the clock runs
             with pytest.raises(Interrupted), interrupted(0.05):
-                tunnel.write(b"x" * (64 << 20))
+                tunnel.write(data)
             with pytest.raises(TunnelError, match="cut short"):
                 tunnel.write(b"x")
     with counted(), ScriptedProxy(Receive(), Send(OK), Wait(0.3)) as proxy:

@@ -226,7 +226,7 @@ def test_while_a_thread_reads(verb: Callable[[Tunnel], object]) -> None:
     with tunnel_to(Receive(b"."), Send(b"x"), Wait(5)) as tunnel:
         reading = threading.Thread(target=tunnel.read, kwargs={"timeout": 5})
         reading.start()
-        wait_until(tunnel._stream.reading.locked)
+        wait_until(lambda: tunnel._stream._busy)
         with pytest.raises(RuntimeError, match="another thread is reading from this tunnel"):
             verb(tunnel)
         tunnel.write(b".")
@@ -245,7 +245,7 @@ def test_while_a_thread_writes() -> None:
 
         writing = threading.Thread(target=write)
         writing.start()
-        wait_until(tunnel._stream.writing.locked)
+        wait_until(lambda: tunnel._stream._busy)
         for verb in VERBS[1:]:
             with pytest.raises(RuntimeError, match="another thread is writing to this tunnel"):
                 verb(tunnel)
