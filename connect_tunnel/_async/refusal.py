@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Final
 
 from anyio.lowlevel import checkpoint
 
+from connect_tunnel._errors import TunnelTimeout
 from connect_tunnel._open import read_refusal
 
 from .errors import AsyncTunnelClosed
@@ -52,16 +54,15 @@ class AsyncRefusal:
     async def iter_bytes(self) -> AsyncIterator[bytes]:
         """The body part by part, without a limit on its size.
 
-        What is broken off ends like what is whole; `complete` tells one from the other.
-
-        Raises:
-            TunnelTimeout: A part did not come within the time of a whole opening.
+        Each part has the time of a whole opening. What is broken off ends like what is
+        whole, and so does what does not come in time; `complete` tells one from the other.
         """
         body = self._refused.body
         self._check_open()
-        while part := await run(self._driver.run(body.next_part()), self._driver.deadline):
-            yield part
-            self._check_open()
+        with contextlib.suppress(TunnelTimeout):
+            while part := await run(self._driver.run(body.next_part()), self._driver.deadline):
+                yield part
+                self._check_open()
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -202,14 +202,18 @@ class Driver:
                 attempts=((step.host, str(error.strerror)),),
             ) from error
 
+    def _check_time(self) -> None:
+        if self.deadline.at is not None and monotonic() >= self.deadline.at:
+            raise Expired
+
     def _dial(self, step: Dial) -> Operation[None]:
+        self._check_time()
         sock = yield from dial(step.addresses, self._local_address, self._socket_options)
         self._layer = SocketLayer(sock)
         self._exchanges = 0
 
     def _peek(self, _: Peek) -> Operation[bytes]:
-        if self.deadline.at is not None and monotonic() >= self.deadline.at:
-            raise Expired  # a peer that never lets us wait has no more time than others
+        self._check_time()  # a peer that never lets us wait has no more time than others
         try:
             if self._awaiting:
                 # An answer takes at least a round trip: to try at once is to try in vain.
@@ -225,6 +229,7 @@ class Driver:
         self._open.take_now(step.count)
 
     def _send(self, step: Send) -> Operation[None] | None:
+        self._check_time()
         layer, data = self._open, memoryview(step.data)
         try:
             if self._exchanges and layer.peek_now() is not None:

@@ -102,32 +102,38 @@ class Stream:
         Raises:
             TunnelBroken: The connection broke, or an earlier send was cut short.
         """
-        count = self.send_now(data)
+        self.check_sendable()
+        # Until all of it is gone there is a gap, however this comes to an end.
+        self._unsendable = _GAP
+        count = self._give(data)
         if count == len(data) and self.flush_now():
+            self._unsendable = None
             return None
         return self._send_rest(data[count:], begun=count > 0)
 
     def _send_rest(self, data: memoryview, *, begun: bool) -> Operation[None]:
-        whole = False
         try:
             while data:
                 yield from self._ready(WRITE)
-                count = self.send_now(data)
+                count = self._give(data)
                 begun, data = begun or count > 0, data[count:]
             while not self.flush_now():
                 yield from self._ready(WRITE)
-            whole = True
+            begun = False
         finally:
-            if begun and not whole and not self.closed:
-                self._unsendable = _GAP
+            if not begun:  # or it is over
+                self._unsendable = None
 
-    def send_now(self, data: memoryview) -> int:
-        """Accept some of the data, and say how much; the caller sees to the rest."""
-        self.check_sendable()
+    def _give(self, data: memoryview) -> int:
         try:
             return self.layer.send_now(data)
         except OSError as error:
             self._fail(error)
+
+    def send_now(self, data: memoryview) -> int:
+        """Accept some of the data, and say how much; the caller sees to the rest."""
+        self.check_sendable()
+        return self._give(data)
 
     def flush_now(self) -> bool:
         """Say whether the kernel has all that was accepted."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from connect_tunnel._errors import TunnelClosed
+from connect_tunnel._errors import TunnelClosed, TunnelTimeout
 from connect_tunnel._open import read_refusal
 
 from .wait import run
@@ -50,16 +51,15 @@ class Refusal:
     def iter_bytes(self) -> Iterator[bytes]:
         """The body part by part, without a limit on its size.
 
-        What is broken off ends like what is whole; `complete` tells one from the other.
-
-        Raises:
-            TunnelTimeout: A part did not come within the time of a whole opening.
+        Each part has the time of a whole opening. What is broken off ends like what is
+        whole, and so does what does not come in time; `complete` tells one from the other.
         """
         body = self._refused.body
         self._check_open()
-        while part := run(self._driver.run(body.next_part()), self._driver.deadline):
-            yield part
-            self._check_open()
+        with contextlib.suppress(TunnelTimeout):
+            while part := run(self._driver.run(body.next_part()), self._driver.deadline):
+                yield part
+                self._check_open()
         self.close()
 
     def close(self) -> None:

@@ -45,6 +45,8 @@ TABLE: dict[str, tuple[ProxyResponse, Framing, bool]] = {
     "leading zeros": (refusal(CL + b"0011"), 11, True),
     "H1-35 same twice in one": (refusal(CL + b"5, 5"), 5, True),
     "H1-35 same twice in two": (refusal(CL + b"5", CL + b"5"), 5, True),
+    "H1-35 eighteen digits": (refusal(CL + b"9" * 18), 10**18 - 1, True),
+    "H1-35 nineteen digits": (refusal(CL + b"9" * 19), 10**18, True),
     "H1-35 forty digits": (refusal(CL + b"9" * 40), 10**18, True),
     "H1-35 forty zeros": (refusal(CL + b"0" * 40 + b"7"), 7, True),
     # By a length that is none: it cannot be known where the body ends.

@@ -212,9 +212,9 @@ async def test_while_a_task_receives(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tunnel.receive)
             await anyio.sleep(0.05)
-            with pytest.raises(anyio.BusyResourceError, match="receiving from"):
+            with pytest.raises(anyio.BusyResourceError):
                 await verb(tunnel)
-            with pytest.raises(anyio.BusyResourceError, match="receiving from"):
+            with pytest.raises(anyio.BusyResourceError):
                 tunnel.socket()
             await tunnel.send(b".")
 
@@ -224,7 +224,7 @@ async def test_while_a_task_sends() -> None:
         tasks.start_soon(tunnel.send, b"x" * (64 << 20))
         await anyio.sleep(0.05)
         for verb in VERBS[1:]:
-            with pytest.raises(anyio.BusyResourceError, match="sending to"):
+            with pytest.raises(anyio.BusyResourceError):
                 await verb(tunnel)
         tasks.cancel_scope.cancel()
 

@@ -218,7 +218,7 @@ PLACES = (
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that takes a moment, and one with two addresses."""
 
-    def look_up(host: bytes, port: int, **_: Any) -> list[Any]:
+    def look_up(host: bytes | str, port: int, *_: Any, **__: Any) -> list[Any]:
         if host == b"stuck.test":
             time.sleep(0.4)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 2
