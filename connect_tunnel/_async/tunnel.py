@@ -19,6 +19,7 @@ from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.tls import TLSLayer
 from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
+from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
 from .errors import AsyncTunnelBroken, AsyncTunnelClosed
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
-    from connect_tunnel._target import Target
 
     # The class has a method of that name.
     Socket: TypeAlias = socket.socket
@@ -167,11 +167,14 @@ class AsyncTunnel(ByteStream):
                 a truncation rather than an end.
 
         Raises:
+            InvalidTarget: The server_hostname is not one.
             TargetTLSError: The handshake failed, and the tunnel was closed.
             TunnelTimeout: It did not finish in time, and the tunnel was closed.
         """
         stream = self._stream
-        name = self.target.server_hostname if server_hostname is None else server_hostname
+        name = self.target.server_hostname
+        if server_hostname is not None:
+            name = Target(server_hostname, self.target.port).server_hostname
         starting = stream.start_tls(ssl_context, name, require_close_notify=require_close_notify)
         deadline = Deadline(seconds(timeout))
         with _turn(stream, READ | WRITE):

@@ -263,7 +263,7 @@ class Driver:
             require_close_notify=step.require_close_notify,
         )
         try:
-            yield from tls.handshake()
+            yield from tls.handshake(to_the_end=False)  # what is asked next follows at once
         except OSError as error:
             complaint, hint = explain_tls(error, tls.greeting, plain_scheme="http://")
             raise ProxyTLSError(complaint, hint=hint, errno=error.errno) from error

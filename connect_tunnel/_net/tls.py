@@ -62,37 +62,40 @@ class TLSLayer:
         self._ended = False
         self._bye = False
         self.greeting = b""  # what the peer began with: evidence, if it is not TLS
+        # As bytes: a str would be put through IDNA2003, which has another opinion of it.
         self.object: Final = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=server_hostname
+            self._incoming, self._outgoing, server_hostname=server_hostname.encode("ascii")
         )
 
-    def handshake(self) -> Operation[None]:
+    def handshake(self, *, to_the_end: bool = True) -> Operation[None]:
         """Shake hands.
+
+        Args:
+            to_the_end: Whether to send our last word of it. Where something else is sent
+                at once, both go in one segment; and whoever reads sends it, too.
 
         Raises:
             ssl.SSLError: The peer cannot or may not be spoken to.
             OSError: The layer below broke.
         """
+        # Nobody else uses the layer yet, so there is nothing to be locked.
         while not self._handshake_now():
-            yield Ready(self.sock, READ if self.flush_now() else WRITE)
-        while not self.flush_now():
+            while not self._drain():
+                yield Ready(self.sock, WRITE)
+            while not self._fill():
+                yield Ready(self.sock, READ)
+        while to_the_end and not self._drain():
             yield Ready(self.sock, WRITE)
 
     def _handshake_now(self) -> bool:
-        with self._lock:
-            try:
-                while True:
-                    try:
-                        self.object.do_handshake()
-                    except ssl.SSLWantReadError:
-                        self._drain()
-                        if not self._fill():
-                            return False
-                    else:
-                        return True
-            except ssl.SSLError:
-                self._drain()  # the alert that tells the peer why
-                raise
+        try:
+            self.object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:
+            self._drain()  # the alert that tells the peer why
+            raise
+        return True
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end of the stream, None if there are none yet."""
@@ -170,7 +173,7 @@ class TLSLayer:
     def send_now(self, data: memoryview) -> int:
         """Encrypt some of the data, once what was encrypted before is gone."""
         with self._lock:
-            if not self._drain():
+            if self._outbox and not self._drain():
                 return 0
             count = self.object.write(data[:_MAX_PLAINTEXT])
             self._drain()

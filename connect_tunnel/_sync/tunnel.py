@@ -14,6 +14,7 @@ from connect_tunnel._net.sock import MAX_READ, SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
+from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
 from .wait import run
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from connect_tunnel._net.waits import Operation
     from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
-    from connect_tunnel._target import Target
 
 T = TypeVar("T")
 
@@ -149,12 +149,15 @@ class Tunnel:
                 a truncation rather than an end.
 
         Raises:
+            InvalidTarget: The server_hostname is not one.
             TargetTLSError: The handshake failed, and the tunnel was closed.
             TunnelTimeout: It did not finish in time, and the tunnel was closed.
         """
         stream = self._stream
         timeout = seconds(timeout)
-        name = self.target.server_hostname if server_hostname is None else server_hostname
+        name = self.target.server_hostname
+        if server_hostname is not None:
+            name = Target(server_hostname, self.target.port).server_hostname
         with _turn(stream, READ | WRITE):
             tls = self._wait_for(
                 stream.start_tls(ssl_context, name, require_close_notify=require_close_notify),

@@ -283,7 +283,7 @@ def test_interim_answers_are_passed_over(status: int) -> None:
 
 
 def test_as_many_interim_answers_as_anybody_sends() -> None:
-    """H1-18: and no more, for they need not end."""
+    """H1-18, T19: and no more, for they need not end."""
     interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
     done = replay(h1.read_answer(), interim * h1.MAX_INTERIM + b"HTTP/1.1 200 OK\r\n\r\n")
     assert done.value[0].status == 200
@@ -487,7 +487,7 @@ def test_the_longest_head() -> None:
     ids=["one more", "endless line", "endless fields", "endless status"],
 )  # fmt: skip
 def test_a_head_that_is_too_long(head: bytes) -> None:
-    """H1-32: the limit is on what is taken, however much more there is."""
+    """H1-32, T19: the limit is on what is taken, however much more there is."""
     peer = iter([head[i : i + 4096] for i in range(0, len(head), 4096)])
     with pytest.raises(ProxyMisbehaved, match="more than 64 KiB of head") as caught:
         replay(h1.read_answer(), *peer)

@@ -11,7 +11,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 ID = re.compile(r"\b(?:(?:H1|NM|TL|LL|AU)-[0-9]{2}|T[1-9][0-9]?)\b")
 ROW = re.compile(
-    r"\| (?P<id>[A-Z0-9]+(?:-[0-9]{2})?) \| (?P<source>[^|]*) \| (?P<what>[^|]+) \| (?P<where>[^|]*) \|"
+    r"\| (?P<id>[A-Z0-9]+(?:-[0-9]{2})?) \| (?P<source>[^|]*) \| (?P<what>[^|]+) "
+    r"\| (?P<where>[^|]*) \|"
 )
 
 TABLE = (TESTS / "REQUIREMENTS.md").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from connect_tunnel import TunnelError, open_tunnel, open_tunnel_async
 from .raw import descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from connect_tunnel import AsyncTunnel
     from connect_tunnel._net.waits import Deadline, Operation
@@ -64,12 +64,14 @@ def failure(shell: str, target: str | tuple[str, int] = TARGET, **options: Any) 
         async with await open_tunnel_async(target, **options):
             pass
 
-    with pytest.raises(TunnelError) as caught:
+    try:
         if shell == "sync":
             open_tunnel(target, **options).close()
         else:
             anyio.run(use, backend=shell)
-    return caught.value
+    except TunnelError as error:
+        return error
+    pytest.fail("the tunnel was opened")
 
 
 async def receive_all(tunnel: AsyncTunnel) -> bytes:
@@ -104,7 +106,7 @@ def _begin_to_connect(family: socket.AddressFamily, address: tuple[str, int]) ->
 def _is_writable(sock: socket.socket) -> bool:
     poller = select.poll()
     poller.register(sock, select.POLLOUT)
-    return bool(poller.poll(50))
+    return bool(poller.poll(25))
 
 
 @contextmanager
@@ -122,6 +124,17 @@ def took(at_least: float, at_most: float) -> Generator[None]:
     yield
     seconds = time.monotonic() - began
     assert at_least <= seconds <= at_most, f"took {seconds:.2f} s"
+
+
+def at_best(act: Callable[[], None], seconds: float) -> None:
+    """It takes less than this, if need be at the third try: a machine may be busy."""
+    for _ in range(3):
+        began = time.monotonic()
+        act()
+        took_now = time.monotonic() - began
+        if took_now < seconds:
+            return
+    pytest.fail(f"took {took_now:.2f} s, three times")
 
 
 @contextmanager

@@ -133,9 +133,7 @@ def play(
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("name", DRIPS)
-def test_a_proxy_that_drips(
-    name: str, shell: str, outcomes: Callable[[str, str], Outcome]
-) -> None:
+def test_a_proxy_that_drips(name: str, shell: str, outcomes: Callable[[str, str], Outcome]) -> None:
     _, phase, kind = DRIPS[name]
     seconds, error = outcomes(shell, name)
     assert seconds <= AT_MOST
@@ -154,22 +152,22 @@ def test_a_proxy_that_drips(
 @pytest.mark.parametrize(
     ("timeout", "script"),
     [
-        (Timeout(5, answer=0.3), [Receive()]),
-        (Timeout(None, answer=0.3), [Receive()]),
-        (Timeout(5, answer=0.3), [Receive(), drip(b"HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxx")]),
-        (Timeout(0.3, answer=5), [Receive()]),
-        (0.3, [Receive()]),
+        (Timeout(5, answer=0.15), [Receive()]),
+        (Timeout(None, answer=0.15), [Receive()]),
+        (Timeout(5, answer=0.15), [Receive(), drip(b"HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxx")]),
+        (Timeout(0.15, answer=5), [Receive()]),
+        (0.15, [Receive()]),
     ],
 )
 def test_parts(timeout: Any, script: list[Step], shell: str) -> None:
     """What comes first counts; the error says which it was."""
-    with nothing_left(), ScriptedProxy(*script) as proxy, took(0.2, 0.8):
+    with nothing_left(), ScriptedProxy(*script) as proxy, took(0.1, 1):
         error = failure(shell, via=proxy.url, timeout=timeout)
     assert isinstance(error, TunnelTimeout)
     assert error.phase == "connect"
-    assert "did not answer CONNECT within 0.3 s" in str(error)
+    assert "did not answer CONNECT within 0.15 s" in str(error)
     assert error.elapsed is not None
-    assert 0.2 < error.elapsed < 0.8
+    assert 0.1 < error.elapsed < 1
 
 
 @pytest.mark.parametrize("shell", SHELLS)

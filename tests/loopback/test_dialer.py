@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +25,15 @@ from connect_tunnel import (
     open_tunnel,
     open_tunnel_async,
 )
-from connect_tunnel.testing import Echo, HalfClose, LoopbackProxy, Receive, ScriptedProxy, Send, Wait
+from connect_tunnel.testing import (
+    Echo,
+    HalfClose,
+    LoopbackProxy,
+    Receive,
+    ScriptedProxy,
+    Send,
+    Wait,
+)
 
 from .raw import OK
 from .shells import BACKENDS, nothing_left, took
@@ -75,14 +82,14 @@ def test_an_async_dialer_opens_tunnels_until_it_is_closed(backend: str) -> None:
 
 @pytest.mark.parametrize("kind", [Dialer, AsyncDialer])
 @pytest.mark.parametrize("via", [[], None, ("p.test", 3128), "p.test:3128", 5])
-def test_a_way_that_is_none(kind: type[Dialer] | type[AsyncDialer], via: Any) -> None:
+def test_a_way_that_is_none(kind: type[Dialer | AsyncDialer], via: Any) -> None:
     with pytest.raises(InvalidProxy):
         kind(via)
 
 
 @pytest.mark.parametrize("kind", [Dialer, AsyncDialer])
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), True])
-def test_a_timeout_that_is_none(kind: type[Dialer] | type[AsyncDialer], timeout: Any) -> None:
+def test_a_timeout_that_is_none(kind: type[Dialer | AsyncDialer], timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout"):
         kind("http://p.test", timeout=timeout)
 
@@ -146,7 +153,10 @@ def test_a_dialer_is_safe_between_threads() -> None:
 
 
 def test_a_dialer_is_safe_after_a_fork() -> None:
-    with ScriptedProxy(Receive(), Send(OK), Echo()) as proxy, Dialer(proxy.url, timeout=5) as dialer:
+    with (
+        ScriptedProxy(Receive(), Send(OK), Echo()) as proxy,
+        Dialer(proxy.url, timeout=5) as dialer,
+    ):
         dialer.open_tunnel("parent.test:1").close()
         child = os.fork()
         if child == 0:
@@ -168,9 +178,9 @@ def test_many_tunnels_of_one_async_dialer(backend: str) -> None:
     async def talk(dialer: AsyncDialer, number: int) -> None:
         tag = b"%d;" % number * 1000
         async with await dialer.open_tunnel(("127.0.0.1", target.port)) as tunnel:
+            received = b""
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(tunnel.send, tag)
-                received = b""
                 while len(received) < len(tag):
                     received += await tunnel.receive()
             assert received == tag
@@ -206,9 +216,7 @@ def test_a_target_is_a_connectable(
         async with AsyncDialer(Proxy(proxy.url), timeout=5) as dialer:
             connectable = dialer.to((target.host, target.port))
             assert isinstance(connectable, ByteStreamConnectable)
-            secure = TLSConnectable(
-                connectable, hostname="127.0.0.1", ssl_context=client_context
-            )
+            secure = TLSConnectable(connectable, hostname="127.0.0.1", ssl_context=client_context)
             stream = await secure.connect()
             assert isinstance(stream, TLSStream)
             async with stream:

@@ -44,8 +44,10 @@ from connect_tunnel.testing import (
     Receive,
     Reset,
     ScriptedProxy,
-    Send as Say,
     Wait,
+)
+from connect_tunnel.testing import (
+    Send as Say,
 )
 from connect_tunnel.testing import Step as ScriptStep
 
@@ -72,8 +74,8 @@ def drive(shell: str, program: Program[Any], timeout: float | Timeout | None = 5
 
 
 def test_every_step_is_performed() -> None:
-    steps = {kind for kind in _steps.Step.__subclasses__() if kind.__module__ == _steps.__name__}
-    assert steps == set(_PERFORM)
+    known: list[type] = _steps.Step.__subclasses__()
+    assert {kind for kind in known if kind.__module__ == _steps.__name__} == set(_PERFORM)
 
 
 @contextmanager
@@ -133,8 +135,8 @@ def test_a_send_ends_in_time(
 
     context = server_context if over_tls else None
     with ScriptedProxy(Wait(5), ssl_context=context) as server:
-        for timeout in (0.3, Timeout(5, answer=0.3)):
-            with took(0.2, 1), pytest.raises(TunnelTimeout) as caught:
+        for timeout in (0.15, Timeout(5, answer=0.15)):
+            with took(0.1, 1), pytest.raises(TunnelTimeout) as caught:
                 drive(shell, program(), timeout)
             assert caught.value.phase == "connect"
 
@@ -191,9 +193,8 @@ def test_the_total_never_enters_a_program() -> None:
             entered.append(error)
             raise
 
-    with nothing_left(), ScriptedProxy(Wait(1)) as server:
-        with pytest.raises(TunnelTimeout):
-            drive("sync", program(), 0.1)
+    with nothing_left(), ScriptedProxy(Wait(1)) as server, pytest.raises(TunnelTimeout):
+        drive("sync", program(), 0.1)
     assert entered == []
 
 
@@ -263,9 +264,8 @@ def test_an_error_of_the_caller_s_is_not_ours_to_change() -> None:
     def headers(_: object) -> dict[str, str]:
         raise KeyError("mine")
 
-    with nothing_left(), ScriptedProxy() as proxy:
-        with pytest.raises(KeyError, match="mine"):
-            open_tunnel("a.test:1", via=Proxy(proxy.url, headers=headers))
+    with nothing_left(), ScriptedProxy() as proxy, pytest.raises(KeyError, match="mine"):
+        open_tunnel("a.test:1", via=Proxy(proxy.url, headers=headers))
 
 
 # --- what ends before there is an answer ---
@@ -376,9 +376,7 @@ LATER = Basic("user", "word", preemptive=False)
         ([HalfClose(), NextConnection(), Receive()], 2),
     ],
 )
-def test_the_connection_of_a_407(
-    between: list[ScriptStep], connections: int, shell: str
-) -> None:
+def test_the_connection_of_a_407(between: list[ScriptStep], connections: int, shell: str) -> None:
     """It is used again if it is in order; what came unasked is no answer (H1-44)."""
     script = NextRequest(), Say(AGAIN), *between, Say(OK + b"hi"), HalfClose()
     with nothing_left(), ScriptedProxy(*script) as proxy:
@@ -391,7 +389,14 @@ def test_the_connection_of_a_407(
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_is_spoken_unasked_is_no_answer(shell: str) -> None:
     """A 200 right behind the 407 is not an answer to the request that follows (H1-44)."""
-    script = NextRequest(), Say(AGAIN + OK), NextConnection(), Receive(), Say(OK + b"hi"), HalfClose()
+    script = (
+        NextRequest(),
+        Say(AGAIN + OK),
+        NextConnection(),
+        Receive(),
+        Say(OK + b"hi"),
+        HalfClose(),
+    )
     with nothing_left(), ScriptedProxy(*script) as proxy:
         assert converse(shell, via=Proxy(proxy.url, auth=LATER), timeout=5) == b"hi"
         assert proxy.connections == 2

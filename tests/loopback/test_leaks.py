@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-import ssl
 import threading
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from connect_tunnel import (
@@ -36,7 +36,9 @@ from .raw import OK, descriptors
 from .shells import BACKENDS, SHELLS, blackhole, nothing_left, took, wait_until
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Generator
+    from typing import Self
 
     from connect_tunnel.testing import Step
 
@@ -65,7 +67,7 @@ class Fast:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> Fast:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -146,7 +148,7 @@ def test_a_thousand_cancelled_openings(backend: str) -> None:
                     for _ in range(AT_ONCE // 10):
                         tasks.start_soon(open_one)
             assert scope.cancelled_caught
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         assert tasks_now(backend) == before
 
     async def open_one() -> None:
@@ -220,7 +222,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def look_up(host: bytes | str, port: int, *_: Any, **__: Any) -> list[Any]:
         if host == b"stuck.test":
-            time.sleep(0.4)
+            time.sleep(0.2)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 2
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -251,17 +253,16 @@ def test_an_opening_that_is_cancelled(
         if by_group:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(open_one, *way)
-                await anyio.sleep(0.06)
+                await anyio.sleep(0.04)
                 tasks.cancel_scope.cancel()
         else:
-            with anyio.move_on_after(0.06):
+            with anyio.move_on_after(0.04):
                 await open_one(*way)
         assert ended == ["cancelled"]
         assert tasks_now(backend) == before
 
-    with counted(), waiting(place, server_context, client_context) as way:
-        with took(0.04, 0.4):
-            anyio.run(use, backend=backend)
+    with counted(), waiting(place, server_context, client_context) as way, took(0.03, 0.4):
+        anyio.run(use, backend=backend)
 
 
 VERBS: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -276,7 +277,7 @@ VERBS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 def test_a_verb_that_is_cancelled(verb: str, backend: str) -> None:
     async def use() -> None:
         tunnel = await open_tunnel_async("a.test:1", via=proxy.url, timeout=5)
-        with anyio.move_on_after(0.06) as scope:
+        with anyio.move_on_after(0.04) as scope:
             await VERBS[verb](tunnel)
         assert scope.cancelled_caught
         await tunnel.aclose()
@@ -313,7 +314,7 @@ def test_an_opening_that_is_interrupted(
 ) -> None:
     """A yield in a finally would make a RuntimeError of it."""
     with counted(), waiting(place, server_context, client_context) as (via, target):
-        with took(0.04, 0.4), pytest.raises(Interrupted), interrupted(0.06):
+        with took(0.03, 0.4), pytest.raises(Interrupted), interrupted(0.04):
             open_tunnel(target, via=via)
 
 
@@ -363,4 +364,4 @@ def test_resets_while_nobody_looks() -> None:
     with counted(), ScriptedProxy(Receive(), Send(OK), Reset()) as proxy:
         for _ in range(20):
             with open_tunnel("a.test:1", via=proxy.url, timeout=5) as tunnel:
-                wait_until(lambda: tunnel.get_extra_info("is_readable"))  # noqa: B023
+                wait_until(lambda: tunnel.get_extra_info("is_readable"))

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import anyio
 import pytest
@@ -117,7 +118,8 @@ def test_a_link_local_address_keeps_its_zone(
     address: tuple[Any, ...], host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NM-06: a name may stand for an address that means something on one link only."""
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", address)])
+    answer = [(0, 0, 0, "", address)]
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(return_value=answer))
     assert perform("sync", lookup.resolve("p.test", 3128), Deadline()) == [(host, 3128)]
 
 

@@ -306,7 +306,9 @@ def test_a_close_wakes_a_thread(writes: bool, tls: bool, lab: Lab) -> None:
 
     def wait() -> None:
         try:
-            _ = tunnel.write(LARGE) if writes else tunnel.read()
+            if writes:
+                tunnel.write(LARGE)
+            tunnel.read()
         except TunnelError as error:
             ended.append(error)
 
@@ -329,7 +331,9 @@ def test_a_close_wakes_a_task(sends: bool, tls: bool, backend: str, lab: Lab) ->
 
     async def wait(tunnel: AsyncTunnel) -> None:
         try:
-            _ = await tunnel.send(LARGE) if sends else await tunnel.receive()
+            if sends:
+                await tunnel.send(LARGE)
+            await tunnel.receive()
         except TunnelError as error:
             ended.append(error)
 
@@ -419,7 +423,10 @@ def test_a_busy_tunnel_lets_others_have_their_turn(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(count_turns)
                 for _ in range(rounds):
-                    _ = await tunnel.send(b"x") if sends else await tunnel.receive(1)
+                    if sends:
+                        await tunnel.send(b"x")
+                    else:
+                        await tunnel.receive(1)
                 tasks.cancel_scope.cancel()
         assert turns >= rounds // 16 - 2
 
@@ -428,9 +435,7 @@ def test_a_busy_tunnel_lets_others_have_their_turn(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_cancellation_is_noticed_though_data_is_there(
-    tls: bool, backend: str, lab: Lab
-) -> None:
+def test_a_cancellation_is_noticed_though_data_is_there(tls: bool, backend: str, lab: Lab) -> None:
     async def use() -> None:
         async with lab.loop(tls=tls) as (tunnel, peer):
             peer.sendall(b"x" * 100)
@@ -455,9 +460,9 @@ def test_time_passes_for_a_task_that_never_has_to_wait(backend: str) -> None:
 
     async def use() -> None:
         async with await open_tunnel_async("a.test:1", via=proxy.url, timeout=5) as tunnel:
-            with took(0.1, 1), pytest.raises(TimeoutError), anyio.fail_after(0.2):
-                while True:
-                    await tunnel.receive(1)
+            with took(0.1, 1), anyio.move_on_after(0.2):
+                async for _ in tunnel:
+                    pass
 
     with ScriptedProxy(Receive(), Send(OK), Flood(b"x" * 65536, seconds=5)) as proxy:
         anyio.run(use, backend=backend)
@@ -545,8 +550,7 @@ def test_a_reset_that_a_write_was_told_of_is_no_end(tls: bool, lab: Lab) -> None
         reset(peer)
         wait_until(lambda: tunnel.get_extra_info("is_readable") or sock.fileno() == -1)
         with pytest.raises(TunnelBroken):
-            while True:
-                tunnel.write(b"x" * 65536, timeout=5)
+            tunnel.write(LARGE, timeout=5)
         with pytest.raises(TunnelBroken):
             tunnel.read(timeout=5)
 
@@ -557,8 +561,7 @@ def test_a_reset_that_a_send_was_told_of_is_no_end(backend: str, lab: Lab) -> No
         async with lab.loop(tls=False) as (tunnel, peer):
             reset(peer)
             with pytest.raises(TunnelBroken):
-                while True:
-                    await tunnel.send(b"x" * 65536)
+                await tunnel.send(LARGE)
             with pytest.raises(TunnelBroken):
                 await tunnel.receive()
 

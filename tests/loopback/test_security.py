@@ -131,13 +131,15 @@ def names(head: list[bytes]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("status", [b"403 Forbidden", b"407 Who", b"302 Found", b"500 No", b"600 ?"])
+@pytest.mark.parametrize(
+    "status", [b"403 Forbidden", b"407 Who", b"302 Found", b"500 No", b"600 ?"]
+)
 def test_t4_a_refusal_is_never_a_stream(status: bytes, shell: str) -> None:
     """The connection is closed, and nothing was written after CONNECT (FalseCONNECT)."""
     page = b"<html><script>alert(document.domain)</script>"
     fields = b"Set-Cookie: a=b\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
     answer = b"HTTP/1.1 %b\r\n" % status + fields + page
-    with nothing_left(), ScriptedProxy(Receive(), Send(answer), Wait(0.1)) as proxy:
+    with nothing_left(), ScriptedProxy(Receive(), Send(answer), Wait(0.05)) as proxy:
         error = failure(shell, "victim.test:443", via=proxy.url, timeout=5)
         assert isinstance(error, TunnelRefused | ProxyMisbehaved)
         assert error.proxy_url == proxy.url
@@ -289,13 +291,15 @@ def traceback_of(shell: str, via: Any) -> str:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_basic_credentials_reach_a_proxy_that_wants_them(shell: str) -> None:
-    with nothing_left(), ScriptedProxy(Echo(), HalfClose()) as target:
-        with LoopbackProxy(auth=("user", PASSWORD)) as proxy:
-            for preemptive in (True, False):
-                auth = Basic("user", PASSWORD, preemptive=preemptive)
-                goal = target.host, target.port
-                via = Proxy(proxy.url, auth=auth)
-                assert converse(shell, goal, via=via, timeout=5) == b"ping"
-            error = failure(shell, goal, via=Proxy(proxy.url, auth=("user", "wrong")), timeout=5)
-            assert isinstance(error, ProxyAuthenticationRequired)
-            assert error.challenges[0].scheme == "Basic"
+    with (
+        nothing_left(),
+        ScriptedProxy(Echo(), HalfClose()) as target,
+        LoopbackProxy(auth=("user", PASSWORD)) as proxy,
+    ):
+        goal = target.host, target.port
+        for preemptive in (True, False):
+            via = Proxy(proxy.url, auth=Basic("user", PASSWORD, preemptive=preemptive))
+            assert converse(shell, goal, via=via, timeout=5) == b"ping"
+        error = failure(shell, goal, via=Proxy(proxy.url, auth=("user", "wrong")), timeout=5)
+        assert isinstance(error, ProxyAuthenticationRequired)
+        assert error.challenges[0].scheme == "Basic"

@@ -6,10 +6,10 @@ import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import anyio
 import pytest
-import trustme
 
 from connect_tunnel import (
     InvalidProxy,
@@ -42,6 +42,7 @@ from .raw import OK
 from .shells import BACKENDS, SHELLS, converse, failure, nothing_left, receive_all, took
 
 if TYPE_CHECKING:
+    import trustme
     from pathlib import Path
 
     from connect_tunnel import TunnelError
@@ -271,7 +272,7 @@ def test_the_name_that_a_proxy_is_told(
     host: str, name: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(return_value=found))
     with ScriptedProxy(HELLO, Close()) as proxy:
         error = failure("sync", via=f"https://{host}:{proxy.port}", timeout=5)
         assert isinstance(error, ProxyTLSError)
@@ -396,9 +397,7 @@ def test_what_was_injected_before_tls_is_its_input(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_handshake_in_the_tunnel_ends_in_time(
-    shell: str, client_context: ssl.SSLContext
-) -> None:
+def test_a_handshake_in_the_tunnel_ends_in_time(shell: str, client_context: ssl.SSLContext) -> None:
     with nothing_left(), ScriptedProxy(Receive(), Send(OK), Wait(5)) as proxy:
         with took(0.1, 1):
             error = tls_failure(shell, "a.test:1", proxy.url, client_context, timeout=0.2)
