@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NONBLOCK: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)  # Linux saves a system call
-
 SocketOption: TypeAlias = "tuple[int, int, int | bytes]"
 
 # Larger reads fall into a trap of glibc: buffers past 128 KiB are unmapped when freed, and
@@ -110,10 +108,9 @@ def new_socket(
 ) -> socket.socket:
     """A TCP socket, non-blocking from here to its close."""
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
-    sock = socket.socket(family, socket.SOCK_STREAM | _NONBLOCK, socket.IPPROTO_TCP)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if not _NONBLOCK:
-            sock.setblocking(False)
+        sock.setblocking(False)
         # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -39,7 +39,16 @@ class Stream:
         closed: Whether it was closed or handed over.
     """
 
-    __slots__ = ("_busy", "_handed_over", "_monitor", "_unsendable", "closed", "layer", "target")
+    __slots__ = (
+        "_broken",
+        "_busy",
+        "_handed_over",
+        "_monitor",
+        "_unsendable",
+        "closed",
+        "layer",
+        "target",
+    )
 
     # The classes of errors; an event loop has its own.
     broken_kind: type[TunnelError] = TunnelBroken
@@ -53,6 +62,7 @@ class Stream:
         self._busy = 0  # the directions in which somebody is at work
         self._handed_over = False
         self._unsendable: str | None = None
+        self._broken: str | None = None
 
     @property
     def sock(self) -> socket.socket:
@@ -84,9 +94,13 @@ class Stream:
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
         try:
-            return self.layer.receive_now(min(max_bytes, MAX_READ))
+            data = self.layer.receive_now(min(max_bytes, MAX_READ))
         except OSError as error:
             self._fail(error)
+        if data == b"" and self._broken is not None:
+            # The kernel tells of a reset once, and a write has heard of it.
+            raise self._broke(self._broken)
+        return data
 
     def receive(self, max_bytes: int) -> Operation[bytes]:
         """Wait for some bytes; empty at the end."""
@@ -249,7 +263,11 @@ class Stream:
             said = f"broke: {getattr(error, 'reason', None) or error}"
         else:
             said = f"broke: {error.strerror or error}"
-        raise self.broken_kind(
+        self._broken = said
+        raise self._broke(said, error.errno) from error
+
+    def _broke(self, said: str, code: int | None = None) -> TunnelError:
+        return self.broken_kind(
             f"the tunnel to {self.target} {said}",
-            target=str(self.target), phase="tunnel", errno=error.errno,
-        ) from error  # fmt: skip
+            target=str(self.target), phase="tunnel", errno=code,
+        )  # fmt: skip

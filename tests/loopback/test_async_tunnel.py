@@ -207,15 +207,17 @@ async def test_after_the_end_nothing_can_be_sent(
 async def test_while_a_task_receives(
     verb: Callable[[AsyncTunnel], Awaitable[object]],
 ) -> None:
-    async with tunnel_to(Receive(b"."), Send(b"x"), Wait(5)) as tunnel:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(tunnel.receive)
-            await anyio.sleep(0.05)
-            with pytest.raises(anyio.BusyResourceError):
-                await verb(tunnel)
-            with pytest.raises(anyio.BusyResourceError):
-                tunnel.socket()
-            await tunnel.send(b".")
+    async with (
+        tunnel_to(Receive(b"."), Send(b"x"), Wait(5)) as tunnel,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(tunnel.receive)
+        await anyio.sleep(0.05)
+        with pytest.raises(anyio.BusyResourceError):
+            await verb(tunnel)
+        with pytest.raises(anyio.BusyResourceError):
+            tunnel.socket()
+        await tunnel.send(b".")
 
 
 async def test_while_a_task_sends() -> None:
@@ -262,10 +264,9 @@ async def test_a_tunnel_on_tls_has_no_socket(
 
 async def test_a_tunnel_that_was_not_closed() -> None:
     with nothing_left(), ScriptedProxy(Receive(), Send(OK)) as proxy:
-        tunnel = await open_tunnel_async("a.test:1", via=proxy.url, timeout=5)
-        with pytest.warns(ResourceWarning, match="unclosed <AsyncTunnel to a.test:1 through http"):
-            del tunnel
-            gc.collect()
+        held = [await open_tunnel_async("a.test:1", via=proxy.url, timeout=5)]
+        with pytest.warns(ResourceWarning, match=r"unclosed <AsyncTunnel to a\.test:1 through h"):
+            held.clear()
         assert proxy.wait_closed()
 
 

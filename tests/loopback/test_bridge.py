@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,15 @@ def test_bridging_a_plain_tunnel_bridges_nothing(backend: str) -> None:
         anyio.run(use, backend=backend)
 
 
+def fill(sock: socket.socket) -> None:
+    """Send until nothing more can be sent."""
+    try:
+        while sock.send(b"x" * 65536):
+            time.sleep(0.0005)
+    except BlockingIOError:
+        pass
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_bridge_ends_with_its_context(backend: str, contexts: Any) -> None:
     """What was written last goes out, and a target that takes nothing holds nobody up."""
@@ -170,11 +180,7 @@ def test_a_bridge_ends_with_its_context(backend: str, contexts: Any) -> None:
             sock.sendall(b"last words")
         with took(0.5, 3):
             async with bridged_async(contexts, Wait(1.2)) as (_, sock):
-                try:
-                    while sock.send(b"x" * 65536):
-                        await anyio.sleep(0.0005)
-                except BlockingIOError:
-                    pass
+                await run_sync(fill, sock)
 
     with nothing_left():
         anyio.run(use, backend=backend)

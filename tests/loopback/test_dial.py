@@ -12,6 +12,7 @@ import pytest
 
 from connect_tunnel import Dialer, ProxyUnreachable, Timeout, open_tunnel
 from connect_tunnel._net.dial import ATTEMPT_DELAY, dial, interleave
+from connect_tunnel._net.sock import new_socket
 from connect_tunnel._net.waits import WRITE, AnyReady, Deadline, Ready
 from connect_tunnel.testing import Receive, ScriptedProxy, Send
 
@@ -156,6 +157,48 @@ def test_what_fails_before_a_syn_is_an_attempt_too(good: Address) -> None:
         assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
+# --- proxies that are far away: nothing is known at once ---
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback a connection is there, or refused, by the time that one looks."""
+
+    def begin(address: Address, *_: object) -> tuple[socket.socket, int]:
+        family = V6 if ":" in address[0] else V4
+        sock = new_socket(family, None, ())
+        return sock, sock.connect_ex(address)
+
+    monkeypatch.setattr("connect_tunnel._net.dial._begin", begin)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.usefixtures("far_away")
+def test_far_away_it_is_all_the_same(shell: str, good: Address) -> None:
+    def race() -> None:
+        with perform(shell, dial([bad, ("::1", bad[1]), good], None, ()), Deadline()) as sock:
+            assert sock.getpeername() == good
+
+    with nothing_left(), refusing() as bad:
+        at_best(race, ATTEMPT_DELAY - 0.05)
+        with perform(shell, dial([good], None, ()), Deadline()) as sock:
+            assert sock.getpeername() == good
+        with pytest.raises(ProxyUnreachable) as caught:
+            perform(shell, dial([bad, ("::1", bad[1])], None, ()), Deadline())
+        assert [address for address, _ in caught.value.attempts] == [
+            f"127.0.0.1:{bad[1]}",
+            f"[::1]:{bad[1]}",
+        ]
+
+
+def test_where_sockets_are_not_born_non_blocking(
+    good: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connect_tunnel._net.sock._NONBLOCK", 0)
+    with perform("sync", dial([good], None, ()), Deadline()) as sock:
+        assert not sock.getblocking()
+
+
 # --- through the front door ---
 
 
@@ -175,7 +218,7 @@ def test_the_error_says_where_when_and_what(shell: str) -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("timeout", [0.15, Timeout(5, tcp=0.15)])
 def test_a_dial_ends_in_time(shell: str, timeout: float | Timeout) -> None:
-    with blackhole() as hole, nothing_left(), took(0.1, 0.6):
+    with blackhole() as hole, nothing_left(), took(0.1, 1):
         error = failure(shell, via=f"http://127.0.0.1:{hole[1]}", timeout=timeout)
         assert isinstance(error, TimeoutError)
         assert error.phase == "tcp"

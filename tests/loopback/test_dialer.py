@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -37,6 +37,9 @@ from connect_tunnel.testing import (
 
 from .raw import OK
 from .shells import BACKENDS, nothing_left, took
+
+if TYPE_CHECKING:
+    import ssl
 
 
 def test_a_dialer_opens_tunnels_until_it_is_closed() -> None:
@@ -186,21 +189,25 @@ def test_many_tunnels_of_one_async_dialer(backend: str) -> None:
             assert received == tag
 
     async def use() -> None:
-        async with AsyncDialer(proxy.url, timeout=10) as dialer:
-            async with anyio.create_task_group() as tasks:
-                for number in range(50):
-                    tasks.start_soon(talk, dialer, number)
+        async with (
+            AsyncDialer(proxy.url, timeout=10) as dialer,
+            anyio.create_task_group() as tasks,
+        ):
+            for number in range(50):
+                tasks.start_soon(talk, dialer, number)
 
     with nothing_left(), ScriptedProxy(Echo()) as target, LoopbackProxy() as proxy:
         anyio.run(use, backend=backend)
 
 
 def test_a_dialer_s_time_is_that_of_each_opening() -> None:
-    with ScriptedProxy(Receive(), Wait(5)) as proxy:
-        with Dialer(proxy.url, timeout=Timeout(5, answer=0.1)) as dialer:
-            for _ in range(2):
-                with took(0.05, 0.5), pytest.raises(TunnelTimeout):
-                    dialer.open_tunnel("a.test:1")
+    with (
+        ScriptedProxy(Receive(), Wait(5)) as proxy,
+        Dialer(proxy.url, timeout=Timeout(5, answer=0.1)) as dialer,
+    ):
+        for _ in range(2):
+            with took(0.05, 1), pytest.raises(TunnelTimeout):
+                dialer.open_tunnel("a.test:1")
 
 
 # --- as an anyio connectable ---

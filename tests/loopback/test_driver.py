@@ -74,7 +74,7 @@ def drive(shell: str, program: Program[Any], timeout: float | Timeout | None = 5
 
 
 def test_every_step_is_performed() -> None:
-    known: list[type] = _steps.Step.__subclasses__()
+    known: list[Any] = _steps.Step.__subclasses__()
     assert {kind for kind in known if kind.__module__ == _steps.__name__} == set(_PERFORM)
 
 
@@ -115,6 +115,23 @@ def test_over_tls_too(
     script = Wait(0.15), Receive(b"\n"), Say(b"all of it")
     with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as server:
         assert drive(shell, program()) == b"of it"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_encrypted_and_does_not_fit(
+    shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    def program() -> Program[bytes]:
+        yield from Dial([(server.host, server.port)])
+        yield from StartTLS(client_context, "127.0.0.1")
+        for _ in range(MANY >> 16):
+            yield from Send(b"x" * 65536)
+        yield from Send(b"\n")
+        return (yield from Peek())
+
+    script = Wait(0.15), Receive(b"\n"), Say(b"all of it")
+    with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as server:
+        assert drive(shell, program()) == b"all of it"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -351,13 +368,15 @@ class GarblingTLS:
 
     def _serve(self) -> None:
         accepted, _ = self._listener.accept()
-        with closing(accepted), closing(accepted.dup()) as below:
-            with self._context.wrap_socket(accepted, server_side=True) as tls:
-                tls.recv(65536)
-                below.sendall(b"this is no record, whatever else it may be\r\n")
-                below.settimeout(5)
-                while below.recv(65536):
-                    pass
+        with (
+            closing(accepted.dup()) as below,
+            self._context.wrap_socket(accepted, server_side=True) as tls,
+        ):
+            tls.recv(65536)
+            below.sendall(b"this is no record, whatever else it may be\r\n")
+            below.settimeout(5)
+            while below.recv(65536):
+                pass
 
 
 # --- a second request on one connection ---

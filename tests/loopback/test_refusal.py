@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -44,9 +43,12 @@ def request(shell: str, *script: Step, use: str = "read", timeout: float = 5) ->
             assert repr(no) == f"<AsyncRefusal 403 by {proxy.url}>"
             async with no:
                 if use == "read":
-                    return await no.read()
+                    response = await no.read()
+                    assert no.complete == response.complete
+                    return response
                 if use == "stream":
                     return b"".join([part async for part in no.iter_bytes()])
+                assert not no.complete
                 return no.response
 
     def in_a_thread() -> Any:
@@ -56,7 +58,10 @@ def request(shell: str, *script: Step, use: str = "read", timeout: float = 5) ->
             assert repr(no) == f"<Refusal 403 by {proxy.url}>"
             with no:
                 if use == "read":
-                    return no.read()
+                    response = no.read()
+                    assert no.complete == response.complete
+                    return response
+                assert not no.complete
                 return b"".join(no.iter_bytes()) if use == "stream" else no.response
 
     with nothing_left(), ScriptedProxy(Receive(), *script) as proxy:
@@ -167,10 +172,9 @@ def test_t20_a_body_is_not_decompressed(shell: str) -> None:
 def test_a_refusal_that_was_not_closed() -> None:
     with nothing_left(), ScriptedProxy(Receive(), Send(HEAD + b"\r\n")) as proxy:
         with Dialer(proxy.url, timeout=5) as dialer:
-            no = dialer.request_tunnel("a.test:1")
+            held = [dialer.request_tunnel("a.test:1")]
             with pytest.warns(ResourceWarning, match="unclosed <Refusal 403 by http"):
-                del no
-                gc.collect()
+                held.clear()
         assert proxy.wait_closed()
 
 
@@ -178,10 +182,9 @@ def test_a_refusal_that_was_not_closed() -> None:
 def test_an_async_refusal_that_was_not_closed(backend: str) -> None:
     async def use() -> None:
         async with AsyncDialer(proxy.url, timeout=5) as dialer:
-            no = await dialer.request_tunnel("a.test:1")
+            held = [await dialer.request_tunnel("a.test:1")]
             with pytest.warns(ResourceWarning, match="unclosed <AsyncRefusal 403 by http"):
-                del no
-                gc.collect()
+                held.clear()
 
     with nothing_left(), ScriptedProxy(Receive(), Send(HEAD + b"\r\n")) as proxy:
         anyio.run(use, backend=backend)

@@ -25,7 +25,9 @@ from connect_tunnel import (
     open_tunnel_async,
 )
 from connect_tunnel._net import tls
+from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.tls_words import explain_tls
+from connect_tunnel._net.waits import READ, WRITE, Deadline, Ready
 from connect_tunnel.testing import (
     Close,
     Echo,
@@ -39,13 +41,15 @@ from connect_tunnel.testing import (
 )
 
 from .raw import OK
-from .shells import BACKENDS, SHELLS, converse, failure, nothing_left, receive_all, took
+from .shells import BACKENDS, SHELLS, converse, failure, nothing_left, perform, receive_all, took
 
 if TYPE_CHECKING:
-    import trustme
     from pathlib import Path
 
+    import trustme
+
     from connect_tunnel import TunnelError
+    from connect_tunnel._net.waits import Operation
     from connect_tunnel.testing import Step
 
 HELLO = Receive(b"\x16\x03\x01")  # a handshake record: the ClientHello comes in one segment
@@ -242,7 +246,7 @@ def protocols(hello: bytes) -> bytes | None:
         ("example.test:443", None, "example.test"),
         ("Example.TEST.:443", None, "example.test"),
         ("faß.de:443", None, "xn--fa-hia.de"),
-        ("１２７.0.0.1:443", None, None),  # fullwidth digits: an address after mapping
+        ("\uff11\uff12\uff17.0.0.1:443", None, None),  # fullwidth digits: an address after mapping
         ("192.0.2.1:443", None, None),
         ("[2001:db8::1]:443", None, None),
         ("192.0.2.1:443", "example.test", "example.test"),
@@ -430,7 +434,7 @@ def test_bad_input_leaves_the_tunnel_as_it_is(
 ) -> None:
     async def use() -> None:
         async with await open_tunnel_async("a.test:1", via=proxy.url) as tunnel:
-            with pytest.raises(ValueError, match=r"timeout|hostname"):
+            with pytest.raises(ValueError, match=r"timeout|host"):
                 await tunnel.start_tls(client_context, **options)
             await tunnel.send(b"x")
             assert await tunnel.receive() == b"x"
@@ -439,7 +443,7 @@ def test_bad_input_leaves_the_tunnel_as_it_is(
         if shell != "sync":
             return anyio.run(use, backend=shell)
         with open_tunnel("a.test:1", via=proxy.url) as tunnel:
-            with pytest.raises(ValueError, match=r"timeout|hostname"):
+            with pytest.raises(ValueError, match=r"timeout|host"):
                 tunnel.start_tls(client_context, **options)
             tunnel.write(b"x", timeout=5)
             assert tunnel.read(timeout=5) == b"x"
@@ -588,3 +592,52 @@ def test_tls_in_the_time_of_its_part(shell: str) -> None:
         assert isinstance(error, TunnelTimeout)
         assert error.phase == "proxy_tls"
         assert "http://" in (error.hint or "")
+
+
+# --- a layer below that takes little at a time ---
+
+
+class Narrow(SocketLayer):
+    """Takes a few bytes, and then none for once."""
+
+    __slots__ = ("_full",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._full = False
+
+    def send_now(self, data: memoryview) -> int:
+        self._full = not self._full
+        return 0 if self._full else super().send_now(data[:50])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_encrypted_is_kept_until_it_is_gone(
+    shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """Every flight of the handshake is cut in pieces, and so is what follows."""
+
+    def operation(layer: tls.TLSLayer) -> Operation[bytes]:
+        yield from layer.handshake()
+        data = memoryview(b"ping" * 100)
+        while data:
+            data = data[layer.send_now(data) :]
+            yield Ready(layer.sock, WRITE)
+        while not layer.flush_now():
+            yield Ready(layer.sock, WRITE)
+        received = b""
+        while len(received) < 400:
+            part = layer.receive_now(65536)
+            if part is None:
+                yield Ready(layer.sock, READ)
+            else:
+                received += part
+        return received
+
+    with nothing_left(), ScriptedProxy(Echo(), ssl_context=server_context) as target:
+        with socket.create_connection((target.host, target.port)) as sock:
+            sock.setblocking(False)
+            layer = tls.TLSLayer(
+                Narrow(sock), client_context, "127.0.0.1", require_close_notify=True
+            )
+            assert perform(shell, operation(layer), Deadline(10)) == b"ping" * 100

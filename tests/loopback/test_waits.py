@@ -47,7 +47,7 @@ def one(wait: Wait) -> Operation[Any]:
 def test_ready(shell: str, pair: Pair) -> None:
     near, far = pair
     assert perform(shell, one(Ready(near, WRITE)), Deadline()) is None
-    with took(0.05, 0.5), pytest.raises(Expired):
+    with took(0.05, 1), pytest.raises(Expired):
         perform(shell, one(Ready(near, READ)), Deadline(0.1))
     far.send(b"x")
     assert perform(shell, one(Ready(near, READ)), Deadline(5)) is None
@@ -57,13 +57,13 @@ def test_ready(shell: str, pair: Pair) -> None:
 def test_any_ready(shell: str, pair: Pair) -> None:
     near, far = pair
     both = [(near, READ), (far, READ)]
-    with took(0.05, 0.5):
+    with took(0.05, 1):
         assert perform(shell, one(AnyReady(both, 0.1)), Deadline()) == []
-    with took(0.05, 0.5):
+    with took(0.05, 1):
         assert perform(shell, one(AnyReady(both, 0.1)), Deadline(5)) == []
-    with took(0.05, 0.5), pytest.raises(Expired):
+    with took(0.05, 1), pytest.raises(Expired):
         perform(shell, one(AnyReady(both)), Deadline(0.1))
-    with took(0.05, 0.5), pytest.raises(Expired):
+    with took(0.05, 1), pytest.raises(Expired):
         perform(shell, one(AnyReady(both, 5)), Deadline(0.1))
     far.send(b"x")
     assert perform(shell, one(AnyReady(both)), Deadline()) == [near]
@@ -138,7 +138,7 @@ def test_a_task_awaits_what_a_callable_gave(backend: str) -> None:
     assert perform(backend, one(Settled(answer(5))), Deadline()) == 5
     with pytest.raises(LookupError, match="mine"):
         perform(backend, one(Settled(fail())), Deadline())
-    with took(0.05, 0.5), pytest.raises(Expired):
+    with took(0.05, 1), pytest.raises(Expired):
         perform(backend, one(Settled(anyio.sleep(5))), Deadline(0.1))
 
 
