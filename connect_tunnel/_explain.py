@@ -26,7 +26,7 @@ _DIAGNOSES = ("Proxy-Status", "X-Squid-Error", "Retry-After", "Server")
 _MOST_OFFERS = 4
 
 _HINTS = {
-    403: "it is the proxy's decision; many allow only some ports, 443 above all",
+    403: "it is the proxy's decision, not the target's",
     404: "the proxy may not find the target, or be a web server that does not know CONNECT",
     405: "it may be a web server rather than a proxy",
     501: "it may be a web server rather than a proxy",
@@ -50,6 +50,8 @@ def refusal(
     if response.status == 407:
         return _unauthenticated(response, goal, sent=sent, user=user)
     hint = _UNREACHED if response.status in (500, 502, 503, 504) else _HINTS.get(response.status)
+    if response.status == 403 and goal.port != 443:
+        hint = f"{hint}; many proxies allow only some ports, 443 above all"
     if 300 <= response.status < 400:
         place = _cut(response.headers.get("location", "elsewhere"))
         hint = f"it points to '{place}', which is not followed: a login page?"

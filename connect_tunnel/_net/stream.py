@@ -133,10 +133,11 @@ class Stream:
                 begun, data = begun or count > 0, data[count:]
             while not self.flush_now():
                 yield from self._ready(WRITE)
-            begun = False
-        finally:
-            if not begun:  # or it is over
+        except BaseException:
+            if not begun:
                 self._unsendable = None
+            raise
+        self._unsendable = None
 
     def _give(self, data: memoryview) -> int:
         try:

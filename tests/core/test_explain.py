@@ -33,7 +33,7 @@ def said(status: int, *, sent: bool = False, user: str | None = None, **facts: A
     [
         pytest.param(400, "", id="400"),
         pytest.param(401, "401 is no proxy's status; if", id="AU-23 401"),
-        pytest.param(403, "it is the proxy's decision; many allow only some ports, 443", id="403"),
+        pytest.param(403, "; many proxies allow only some ports, 443 above all", id="403"),
         pytest.param(404, "a web server that does not know CONNECT", id="404"),
         pytest.param(405, "it may be a web server rather than a proxy", id="405"),
         pytest.param(426, "it asks for another version of HTTP", id="426"),
@@ -103,8 +103,14 @@ def test_the_whole_of_a_message() -> None:
     assert said(403, reason="Forbidden", fields=fields, body=page) == (
         "refused the tunnel to db.x:5432 (403 Forbidden); X-Squid-Error: ERR_ACCESS_DENIED; "
         'proxy said "Blocked by ACME policy"; '
-        "it is the proxy's decision; many allow only some ports, 443 above all"
+        "it is the proxy's decision, not the target's; "
+        "many proxies allow only some ports, 443 above all"
     )
+
+
+def test_of_the_usual_port_nothing_is_guessed() -> None:
+    message = str(refusal(ProxyResponse(403, "No"), Target("db.x", 443)))
+    assert message.endswith("(403 No); it is the proxy's decision, not the target's")
 
 
 @pytest.mark.parametrize(

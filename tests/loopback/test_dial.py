@@ -191,14 +191,6 @@ def test_far_away_it_is_all_the_same(shell: str, good: Address) -> None:
         ]
 
 
-def test_where_sockets_are_not_born_non_blocking(
-    good: Address, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("connect_tunnel._net.sock._NONBLOCK", 0)
-    with perform("sync", dial([good], None, ()), Deadline()) as sock:
-        assert not sock.getblocking()
-
-
 # --- through the front door ---
 
 

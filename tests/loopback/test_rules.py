@@ -656,5 +656,5 @@ def test_garbage_in_the_middle_of_tls_breaks_it(lab: Lab) -> None:
     with lab.sync(tls=True) as (tunnel, peer):
         assert isinstance(peer, TLSPeer)
         peer._sock.sendall(b"this is no record, whatever else it may be")
-        with pytest.raises(TunnelBroken, match="broke: [A-Z_]+"):
+        with pytest.raises(TunnelBroken, match=r"broke: [A-Z_]+"):
             tunnel.read(timeout=5)

@@ -634,10 +634,12 @@ def test_what_is_encrypted_is_kept_until_it_is_gone(
                 received += part
         return received
 
-    with nothing_left(), ScriptedProxy(Echo(), ssl_context=server_context) as target:
-        with socket.create_connection((target.host, target.port)) as sock:
-            sock.setblocking(False)
-            layer = tls.TLSLayer(
-                Narrow(sock), client_context, "127.0.0.1", require_close_notify=True
-            )
-            assert perform(shell, operation(layer), Deadline(10)) == b"ping" * 100
+    with (
+        nothing_left(),
+        ScriptedProxy(Echo(), ssl_context=server_context) as target,
+        socket.create_connection((target.host, target.port)) as sock,
+    ):
+        sock.setblocking(False)
+        narrow = Narrow(sock)
+        layer = tls.TLSLayer(narrow, client_context, "127.0.0.1", require_close_notify=True)
+        assert perform(shell, operation(layer), Deadline(10)) == b"ping" * 100
