@@ -120,7 +120,7 @@ def test_callables_are_called() -> None:
     async def later(value: int) -> int:
         return value
 
-    def soon(value: int) -> int | Awaitable[int]:
+    def soon(value: int) -> Awaitable[int]:
         return later(value)
 
     def calls() -> Program[list[int]]:

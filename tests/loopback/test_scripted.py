@@ -103,6 +103,18 @@ def test_a_script_may_go_on_to_the_next_connection() -> None:
     assert proxy.connections == 2
 
 
+def test_a_client_that_resets_may_come_again() -> None:
+    """To close with something unread is to reset; the next request is on the next connection."""
+    with ScriptedProxy(Receive(), Send(OK), NextRequest(), Send(OK)) as proxy:
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            sock.recv(1)
+        with dial(proxy) as sock:
+            sock.sendall(HEAD)
+            assert receive_exactly(sock, len(OK)) == OK
+    assert proxy.connections == 2
+
+
 @pytest.mark.parametrize("ended_by", ["nobody", "client", "proxy"])
 def test_the_next_request_may_come_on_a_new_connection(ended_by: str) -> None:
     end = Close() if ended_by == "proxy" else Wait(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import gc
+import select
 import socket
 import ssl
 import threading
@@ -256,6 +257,17 @@ def test_while_a_thread_writes() -> None:
         tunnel.close()
         writing.join(5)
         assert failed
+
+
+def test_a_write_that_could_not_begin_may_be_tried_again() -> None:
+    """Nothing of it has gone, so the target misses nothing."""
+    with tunnel_to(Wait(0.6), Receive(b"!")) as tunnel:
+        sock = tunnel.get_extra_info("socket")
+        while select.select([], [sock], [], 0.05)[1]:
+            sock.send(bytes(1 << 16))
+        with pytest.raises(TunnelTimeout):
+            tunnel.write(b"lost", timeout=0.05)
+        tunnel.write(b"!", timeout=5)
 
 
 # --- socket() ---
