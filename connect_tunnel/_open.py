@@ -8,12 +8,11 @@ connection that it rejected us on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ._errors import InvalidProxy, ProxyHungUp
 from ._explain import challenges_of, refusal
 from ._fields import RequestFields
-from ._route import Hop
 from ._steps import Call, Dial, Enter, HangUp, Resolve, StartTLS
 from .protocols import h1
 from .protocols.h1_body import MAX_BODY_SECONDS, Body, read_body
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 
     from ._fields import FieldPairs
     from ._response import ProxyResponse
+    from ._route import Hop, Hops
     from ._secret import Secret
     from ._steps import Program
     from ._target import Target
 
 MAX_ROUNDS = 4  # answers to the challenges of one hop: a scheme of three legs, and one more
-
-Hops: TypeAlias = tuple[Hop, ...]
 
 
 class Opened:
@@ -133,7 +131,7 @@ def _ask(
     if hop.proxy.fields_for is not None:
         fields = yield from _ask_caller(hop.proxy.fields_for, goal)
     request = Request(goal, fields)
-    if auth is not None:
+    if auth is not None and request.credentials is None:
         request.credentials = yield from auth.answer(None, None)
     yield from Enter("connect", hop)
     outcome = yield from _exchange(request, hop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._frozen import Frozen
 
@@ -30,6 +30,9 @@ class Hop(Frozen):
 
     def _shown(self) -> str:
         return f"<Hop {self.number} of {self.of}: {self.proxy.url}>"
+
+
+Hops: TypeAlias = tuple[Hop, ...]
 
 
 class Route(Frozen):

@@ -6,10 +6,9 @@ from typing import TypeAlias
 
 from ._errors import InvalidProxy
 from ._proxy import Proxy, ProxyLike
-from ._route import Hop
+from ._route import Hop, Hops
 
 Via: TypeAlias = "ProxyLike | list[str] | list[Proxy] | list[ProxyLike]"
-Hops: TypeAlias = tuple[Hop, ...]
 
 
 def read_via(via: Via) -> Hops | InvalidProxy:

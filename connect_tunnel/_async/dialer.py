@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from connect_tunnel._net.sock import SocketOption
+    from connect_tunnel._route import Hops
     from connect_tunnel._target import TargetLike
     from connect_tunnel._timeout import TimeoutLike
-    from connect_tunnel._via import Hops, Via
+    from connect_tunnel._via import Via
 
 T = TypeVar("T")
 

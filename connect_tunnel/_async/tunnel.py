@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
-    from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._route import Hops
 
     # The class has a method of that name.
     Socket: TypeAlias = socket.socket

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from connect_tunnel._errors import Phase
     from connect_tunnel._net.waits import Operation
-    from connect_tunnel._open import Hops
     from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._route import Hops
 
 T = TypeVar("T")
 

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from connect_tunnel import Challenge, ProxyResponse
+    from connect_tunnel._route import Hops
     from connect_tunnel._steps import Address, Program
-    from connect_tunnel._via import Hops
 
 T = TypeVar("T")
 

@@ -189,9 +189,9 @@ def test_a_part_is_counted_anew_for_each_hop(shell: str) -> None:
 def test_no_second_try_when_time_is_up(shell: str) -> None:
     """The body of a 407 drips until there is no time: no credentials go out after that."""
     script = NextRequest(), Send(AUTHENTICATE), drip(b"x" * 9), NextRequest(), Send(OK)
-    with nothing_left(), ScriptedProxy(*script) as proxy, took(0.2, 1):
+    with nothing_left(), ScriptedProxy(*script) as proxy, took(0.1, 1):
         via = Proxy(proxy.url, auth=Basic("user", "word", preemptive=False))
-        error = failure(shell, via=via, timeout=0.3)
+        error = failure(shell, via=via, timeout=0.15)
         assert isinstance(error, TunnelTimeout)
         assert proxy.wait_closed()
         assert len(proxy.heads) == 1

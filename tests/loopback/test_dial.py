@@ -80,17 +80,6 @@ def test_a_black_hole_does_not_hold_up_the_others(
         at_best(race, 0.4)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_whoever_is_late_may_still_win(shell: str) -> None:
-    """The black hole opens while a second attempt waits in another one."""
-    with blackhole() as other, nothing_left(), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1)
-        racers: list[Address] = [other, listener.getsockname()]
-        with perform(shell, dial(racers, None, ()), Deadline(5)) as sock:
-            assert sock.getpeername() == listener.getsockname()
-
-
 def test_attempts_are_staggered() -> None:
     """LL-03: three addresses, SYNs at 0, 250 and 500 ms, and then patience."""
     assert 0.1 <= ATTEMPT_DELAY <= 2  # RFC 8305, 8

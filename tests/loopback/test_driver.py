@@ -442,7 +442,7 @@ class Slow(Basic):
 def test_what_happens_between_two_requests(unasked: list[ScriptStep], shell: str) -> None:
     """Found before the next request goes out, so that it goes out on a new connection."""
     again = NextConnection(), Receive(), Say(OK + b"hi"), HalfClose()
-    script = Receive(), Say(AGAIN), *unasked, *again
+    script = Receive(), Say(AGAIN), Wait(0.03), *unasked, *again
     with nothing_left(), ScriptedProxy(*script) as proxy:
         via = Proxy(proxy.url, auth=Slow("user", "word", preemptive=False))
         assert converse(shell, via=via, timeout=5) == b"hi"

@@ -73,7 +73,7 @@ def request(shell: str, *script: Step, use: str = "read", timeout: float = 5) ->
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_refusal_as_a_value(shell: str) -> None:
-    script = Send(HEAD + b"Content-Length: 2\r\n\r\nno"), Wait(0.05)
+    script = Send(HEAD + b"Content-Length: 2\r\n\r\nno"), Wait(0.03)
     response = request(shell, *script, use="look")
     assert (response.status, response.reason, response.body) == (403, "Forbidden", b"")
     response = request(shell, *script)
@@ -98,8 +98,8 @@ def test_a_large_body_is_streamed(shell: str) -> None:
     "script",
     [
         [Send(HEAD + b"Content-Length: 9\r\n\r\npart"), Close()],
-        [Send(HEAD + b"Content-Length: 9\r\n\r\npart"), Wait(0.1), Reset()],
-        [Send(HEAD + CHUNKED + b"4\r\npart\r\nzz\r\n"), Wait(0.1)],
+        [Send(HEAD + b"Content-Length: 9\r\n\r\npart"), Wait(0.03), Reset()],
+        [Send(HEAD + CHUNKED + b"4\r\npart\r\nzz\r\n"), Wait(0.03)],
     ],
 )
 def test_a_body_that_is_broken_off_is_still_that_refusal(script: list[Step], shell: str) -> None:
@@ -149,7 +149,7 @@ def test_a_refusal_as_an_error(shell: str) -> None:
     ],
 )
 def test_t5_nothing_is_followed_answered_kept_or_tried_again(head: bytes, shell: str) -> None:
-    script = Receive(), Send(b"HTTP/1.1 %bContent-Length: 0\r\n\r\n" % head), Wait(0.1)
+    script = Receive(), Send(b"HTTP/1.1 %bContent-Length: 0\r\n\r\n" % head), Wait(0.03)
     with nothing_left(), ScriptedProxy(*script) as proxy:
         error = failure(shell, via=f"http://user:word@127.0.0.1:{proxy.port}", timeout=5)
         assert isinstance(error, TunnelRefused)
@@ -202,7 +202,7 @@ LATE: list[Callable[[Refusal], object]] = [
 @pytest.mark.parametrize("read_first", [False, True])
 @pytest.mark.parametrize("act", LATE)
 def test_a_refusal_that_is_over(act: Callable[[Refusal], object], read_first: bool) -> None:
-    script = Receive(), Send(HEAD + b"Content-Length: 2\r\n\r\nno"), Wait(0.1)
+    script = Receive(), Send(HEAD + b"Content-Length: 2\r\n\r\nno"), Wait(0.03)
     with nothing_left(), ScriptedProxy(*script) as proxy, Dialer(proxy.url, timeout=5) as dialer:
         no = dialer.request_tunnel("a.test:1")
         assert isinstance(no, Refusal)
@@ -227,7 +227,7 @@ def test_an_async_refusal_that_was_closed_unread(backend: str) -> None:
                 async for _ in no.iter_bytes():
                     pass
 
-    with nothing_left(), ScriptedProxy(Receive(), Send(HEAD + b"\r\n"), Wait(0.1)) as proxy:
+    with nothing_left(), ScriptedProxy(Receive(), Send(HEAD + b"\r\n"), Wait(0.03)) as proxy:
         anyio.run(use, backend=backend)
 
 

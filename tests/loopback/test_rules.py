@@ -107,12 +107,14 @@ def lab(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> Lab:
     return Lab(server_context, client_context)
 
 
-def drain(peer: Peer) -> tuple[int, bool]:
+def drain(peer: Peer, *, slowly: bool = False) -> tuple[int, bool]:
     """How much comes, and whether its end is a clean one."""
     count = 0
     try:
-        while data := peer.recv(1 << 20):
+        while data := peer.recv(1 << 18):
             count += len(data)
+            if slowly:
+                time.sleep(0.002)
     except (ConnectionError, ssl.SSLError):
         return count, False
     return count, True
@@ -137,17 +139,25 @@ def test_a_large_head_that_comes_byte_by_byte_is_cheap(shell: str) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_write_cut_short_by_time_is_the_last_one(tls: bool, lab: Lab) -> None:
-    with lab.sync(tls=tls) as (tunnel, peer):
+    with ThreadPoolExecutor(1) as pool, lab.sync(tls=tls) as (tunnel, peer):
         with pytest.raises(TunnelTimeout):
             tunnel.write(LARGE, timeout=0.2)
         for act in (lambda: tunnel.write(b"x", timeout=5), tunnel.send_eof, tunnel.socket):
             with pytest.raises(TunnelBroken, match="an earlier write was cut short"):
                 act()
+        draining = pool.submit(drain, peer)
+        time.sleep(0.1)  # there is room for a goodbye now, and none may be said
         with took(0, 1):
             tunnel.close()
-        count, clean = drain(peer)
+        count, clean = draining.result(5)
         assert 0 < count < len(LARGE)
         assert not (tls and clean), "a gap, and then a clean end"
+
+
+async def close_later(tunnel: AsyncTunnel) -> None:
+    """When the peer has made room for a goodbye."""
+    await anyio.sleep(0.1)
+    await tunnel.aclose()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -164,8 +174,10 @@ def test_a_send_cut_short_by_cancellation_is_the_last_one(
                 await tunnel.send(b"x")
             with pytest.raises(anyio.BrokenResourceError):
                 await tunnel.send_eof()
-            await tunnel.aclose()
-            count, clean = await run_sync(drain, peer)
+            count, clean = 0, True
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(close_later, tunnel)
+                count, clean = await run_sync(drain, peer)
             assert 0 < count < len(LARGE)
             assert not (tls and clean), "a gap, and then a clean end"
 
@@ -214,16 +226,18 @@ def test_a_close_while_a_thread_writes_is_no_clean_end(tls: bool, lab: Lab) -> N
         except TunnelError as error:
             failed.append(error)
 
-    with lab.sync(tls=tls) as (tunnel, peer):
+    with ThreadPoolExecutor(1) as pool, lab.sync(tls=tls) as (tunnel, peer):
         writing = threading.Thread(target=write)
         writing.start()
+        draining = pool.submit(drain, peer, slowly=True)
         time.sleep(0.1)
         with took(0, 1):
             tunnel.close()
             writing.join(5)
         assert isinstance(failed[0], TunnelClosed)
-        _, clean = drain(peer)
-        assert not (tls and clean)
+        count, clean = draining.result(10)
+        assert 0 < count < len(LARGE)
+        assert not (tls and clean), "a gap, and then a clean end"
 
 
 # --- "`read(timeout=0.3)` by settimeout in one thread, `write(timeout=None)` in another: the

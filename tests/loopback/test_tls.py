@@ -20,6 +20,7 @@ from connect_tunnel import (
     Timeout,
     TunnelBroken,
     TunnelClosed,
+    TunnelError,
     TunnelTimeout,
     open_tunnel,
     open_tunnel_async,
@@ -37,6 +38,7 @@ from connect_tunnel.testing import (
     Reset,
     ScriptedProxy,
     Send,
+    TLSPeer,
     Wait,
 )
 
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 
     import trustme
 
-    from connect_tunnel import TunnelError
     from connect_tunnel._net.waits import Operation
     from connect_tunnel.testing import Step
 
@@ -140,6 +141,39 @@ def test_default_contexts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_proxies_and_targets_share_no_context() -> None:
     """TL-05: nor tickets, certificates or settings (CVE-2021-22890)."""
     assert tls.default_context("proxy") is not tls.default_context("target")
+
+
+def test_a_certificate_for_the_target_is_not_shown_to_the_proxy(
+    ca: trustme.CA, client_context: ssl.SSLContext
+) -> None:
+    """TL-05: each hop has its own context, and what is set on one stays there."""
+    asking = serve(ca, "127.0.0.1")
+    asking.verify_mode = ssl.CERT_OPTIONAL
+    ca.configure_trust(asking)  # pyright: ignore[reportUnknownMemberType]
+    showing = ssl.create_default_context()
+    ca.configure_trust(showing)  # pyright: ignore[reportUnknownMemberType]
+    certificate = ca.issue_cert("client@example.test")
+    certificate.configure_cert(showing)  # pyright: ignore[reportUnknownMemberType]
+    with (
+        ScriptedProxy(Echo(), ssl_context=asking) as target,
+        ScriptedProxy(Receive(), Send(OK), Close(), ssl_context=asking) as proxy,
+    ):
+        way = Proxy(proxy.url, ssl_context=client_context)
+        tunnel = open_tunnel("a.test:1", via=way, timeout=5)
+        with pytest.raises(TargetTLSError):
+            tunnel.start_tls(showing, timeout=5)
+        assert shown_to(proxy) is None
+        straight = Proxy(target.url, ssl_context=showing)  # where it is wanted, it is shown
+        with pytest.raises(TunnelError):
+            open_tunnel("a.test:1", via=straight, timeout=0.2)
+        assert shown_to(target)
+
+
+def shown_to(server: ScriptedProxy) -> object:
+    """The client's certificate, as the first connection had it."""
+    peer = server._connections[0].peer
+    assert isinstance(peer, TLSPeer)
+    return peer._tls.getpeercert(binary_form=True)
 
 
 class Untouchable(ssl.SSLContext):
