@@ -172,16 +172,19 @@ def fill(sock: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_bridge_ends_with_its_context(backend: str, contexts: Any) -> None:
+def test_a_bridge_ends_with_its_context(
+    backend: str, contexts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was written last goes out, and a target that takes nothing holds nobody up."""
 
     async def use() -> None:
         async with bridged_async(contexts, Receive(b"last words")) as (_, sock):
             sock.sendall(b"last words")
-        with took(0.5, 3):
-            async with bridged_async(contexts, Wait(1.2)) as (_, sock):
+        with took(0.15, 3):
+            async with bridged_async(contexts, Wait(0.4)) as (_, sock):
                 await run_sync(fill, sock)
 
+    monkeypatch.setattr("connect_tunnel._async.bridge._LAST_SECONDS", 0.2)
     with nothing_left():
         anyio.run(use, backend=backend)
 

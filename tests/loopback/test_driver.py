@@ -86,7 +86,7 @@ def is_step(kind: object) -> bool:
 @contextmanager
 def sink(size: int = MANY) -> Generator[tuple[str, int]]:
     """A server that begins to read what it is sent only when nothing more can be sent."""
-    with ScriptedProxy(Wait(0.15), Receive(b"\n"), Say(b"all of it")) as server:
+    with ScriptedProxy(Wait(0.1), Receive(b"\n"), Say(b"all of it")) as server:
         yield server.host, server.port
 
 
@@ -117,7 +117,7 @@ def test_over_tls_too(
         yield from HangUp()  # nothing is left to be hung up on
         return seen
 
-    script = Wait(0.15), Receive(b"\n"), Say(b"all of it")
+    script = Wait(0.1), Receive(b"\n"), Say(b"all of it")
     with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as server:
         assert drive(shell, program()) == b"of it"
 
@@ -134,7 +134,7 @@ def test_what_is_encrypted_and_does_not_fit(
         yield from Send(b"\n")
         return (yield from Peek())
 
-    script = Wait(0.15), Receive(b"\n"), Say(b"all of it")
+    script = Wait(0.1), Receive(b"\n"), Say(b"all of it")
     with nothing_left(), ScriptedProxy(*script, ssl_context=server_context) as server:
         assert drive(shell, program()) == b"all of it"
 
