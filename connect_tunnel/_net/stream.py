@@ -94,19 +94,23 @@ class Stream:
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
         try:
-            data = self.layer.receive_now(min(max_bytes, MAX_READ))
+            # Not min(): this is on the way of every byte.
+            size = max_bytes if max_bytes < MAX_READ else MAX_READ  # noqa: FURB136
+            data = self.layer.receive_now(size)
         except OSError as error:
             self._fail(error)
-        if data == b"" and self._broken is not None:
+        if not data and data is not None and self._broken is not None:
             # The kernel tells of a reset once, and a write has heard of it.
             raise self._broke(self._broken)
         return data
 
     def receive(self, max_bytes: int) -> Operation[bytes]:
-        """Wait for some bytes; empty at the end."""
-        while (data := self.receive_now(max_bytes)) is None:
-            yield from self._ready(READ)
-        return data
+        """Wait for some bytes, after `receive_now` had none; empty at the end."""
+        while True:
+            yield Ready(self.layer.sock, READ)
+            self.check_open()
+            if (data := self.receive_now(max_bytes)) is not None:
+                return data
 
     def send(self, data: memoryview) -> Operation[None] | None:
         """Send all of the data: None if that is done, or what there is left to do.

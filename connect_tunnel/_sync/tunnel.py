@@ -80,7 +80,8 @@ class Tunnel:
         """
         if max_bytes < 1:
             raise ValueError("max_bytes is at least 1")
-        timeout = seconds(timeout)
+        if timeout is not None:
+            timeout = seconds(timeout)
         stream = self._stream
         if not stream.take_turn(READ):
             raise _busy("reading from")
@@ -106,7 +107,8 @@ class Tunnel:
             TunnelClosed: It is closed, or was closed meanwhile.
         """
         stream = self._stream
-        timeout = seconds(timeout)
+        if timeout is not None:
+            timeout = seconds(timeout)
         if not stream.take_turn(WRITE):
             raise _busy("writing to")
         try:
