@@ -23,7 +23,7 @@ from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
 from .errors import AsyncTunnelBroken, AsyncTunnelClosed
-from .wait import run
+from .wait import run, until_ready
 
 if TYPE_CHECKING:
     import socket
@@ -105,9 +105,11 @@ class AsyncTunnel(ByteStream):
         try:
             await self._checkpoint()
             data = stream.receive_now(max_bytes)
-            if data is None:
+            while data is None:
                 self._streak = 0
-                data = await run(stream.receive(max_bytes), Deadline())
+                await until_ready(stream.sock, READ)
+                stream.check_open()
+                data = stream.receive_now(max_bytes)
         finally:
             stream.end_turn(READ)
         if not data:

@@ -62,7 +62,7 @@ def _on_loop_clock(at: float | None) -> float:
 async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
     match wait:
         case Ready(sock, direction):
-            await _ready(sock, direction)
+            await until_ready(sock, direction)
             return None
         case AnyReady(interests, seconds):
             return await _any_ready(interests, seconds)
@@ -72,7 +72,8 @@ async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
             assert_never(wait)
 
 
-async def _ready(sock: socket.socket, direction: int) -> None:
+async def until_ready(sock: socket.socket, direction: int) -> None:
+    """Wait for one socket, without an operation round it."""
     try:
         if direction == READ:
             await anyio.wait_readable(sock)
@@ -88,7 +89,7 @@ async def _any_ready(
     ready: list[socket.socket] = []
 
     async def wait_for(sock: socket.socket, direction: int) -> None:
-        await _ready(sock, direction)
+        await until_ready(sock, direction)
         ready.append(sock)
         tasks.cancel_scope.cancel()
 

@@ -15,7 +15,7 @@ from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed
 from .sock import MAX_READ
 from .tls import TLSLayer, default_context
 from .tls_words import explain_tls
-from .waits import READ, WRITE, Ready
+from .waits import WRITE, Ready
 
 if TYPE_CHECKING:
     import socket
@@ -103,14 +103,6 @@ class Stream:
             # The kernel tells of a reset once, and a write has heard of it.
             raise self._broke(self._broken)
         return data
-
-    def receive(self, max_bytes: int) -> Operation[bytes]:
-        """Wait for some bytes, after `receive_now` had none; empty at the end."""
-        while True:
-            yield Ready(self.layer.sock, READ)
-            self.check_open()
-            if (data := self.receive_now(max_bytes)) is not None:
-                return data
 
     def send(self, data: memoryview) -> Operation[None] | None:
         """Send all of the data: None if that is done, or what there is left to do.

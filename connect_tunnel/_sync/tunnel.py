@@ -17,7 +17,7 @@ from connect_tunnel._route import Route
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
-from .wait import run
+from .wait import run, until_ready
 
 if TYPE_CHECKING:
     import ssl
@@ -88,7 +88,7 @@ class Tunnel:
         try:
             data = stream.receive_now(max_bytes)
             if data is None:
-                data = self._wait_for(stream.receive(max_bytes), timeout, "no data came")
+                data = self._wait_to_read(max_bytes, timeout)
         finally:
             stream.end_turn(READ)
         return data
@@ -204,6 +204,18 @@ class Tunnel:
         """
         return extra_info(self._stream, name)
 
+    def _wait_to_read(self, max_bytes: int, timeout: float | None) -> bytes:
+        stream, deadline = self._stream, Deadline(timeout)
+        try:
+            while True:
+                until_ready(stream.sock, READ, deadline)
+                stream.check_open()
+                if (data := stream.receive_now(max_bytes)) is not None:
+                    return data
+        except Expired:
+            pass
+        raise self._late("no data came", timeout, "tunnel")
+
     def _wait_for(
         self, operation: Operation[T], timeout: float | None, late: str, phase: Phase = "tunnel"
     ) -> T:
@@ -211,8 +223,11 @@ class Tunnel:
             return run(operation, Deadline(timeout))
         except Expired:
             pass
-        raise TunnelTimeout(
-            f"{late} through the tunnel to {self.target} within {timeout} s",
+        raise self._late(late, timeout, phase)
+
+    def _late(self, what: str, timeout: float | None, phase: Phase) -> TunnelTimeout:
+        return TunnelTimeout(
+            f"{what} through the tunnel to {self.target} within {timeout} s",
             target=str(self.target), phase=phase, errno=errno.ETIMEDOUT,
         )  # fmt: skip
 

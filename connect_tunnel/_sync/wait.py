@@ -51,12 +51,20 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
         raise
 
 
+def until_ready(sock: socket.socket, direction: int, deadline: Deadline) -> None:
+    """Wait for one socket, without an operation round it.
+
+    Raises:
+        Expired: The deadline passed.
+    """
+    if not _poll([(sock, direction)], deadline.at):
+        raise Expired
+
+
 def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied as waits are
     match wait:
         case Ready(sock, direction):
-            if not _poll([(sock, direction)], deadline.at):
-                raise Expired
-            return None
+            return until_ready(sock, direction, deadline)
         case AnyReady(interests, seconds):
             soon = None if seconds is None else monotonic() + seconds
             ends = [at for at in (soon, deadline.at) if at is not None]
