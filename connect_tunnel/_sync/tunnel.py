@@ -43,13 +43,17 @@ class Tunnel:
         target: Where it leads.
     """
 
-    __slots__ = ("__weakref__", "_hops", "_responses", "_stream", "target")
+    __slots__ = (
+        "__weakref__", "_drained", "_hops", "_plain", "_responses", "_stream", "target"
+    )  # fmt: skip
 
     def __init__(
         self, stream: Stream, target: Target, hops: Hops, responses: tuple[ProxyResponse, ...]
     ) -> None:
         self.target: Final = target
         self._stream: Stream = stream
+        self._plain: Final = isinstance(stream.layer, SocketLayer)
+        self._drained = False
         self._hops: Final = hops
         self._responses: Final = responses
 
@@ -82,15 +86,17 @@ class Tunnel:
             raise ValueError("max_bytes is at least 1")
         if timeout is not None:
             timeout = seconds(timeout)
-        stream = self._stream
-        if not stream.take_turn(READ):
-            raise _busy("reading from")
-        try:
-            data = stream.receive_now(max_bytes)
-            if data is None:
-                data = self._wait_to_read(max_bytes, timeout)
-        finally:
-            stream.end_turn(READ)
+        data = None
+        if not self._drained:
+            try:
+                data = self._stream.receive_alone(max_bytes)
+            except BlockingIOError:
+                raise _busy("reading from") from None
+        if data is None:
+            data = self._wait_to_read(max_bytes, timeout)
+        # After less than was asked for there is nothing left in the kernel, and to try
+        # again at once is to try in vain. Of what TLS may hold back this says nothing.
+        self._drained = len(data) < max_bytes and self._plain
         return data
 
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
@@ -206,6 +212,8 @@ class Tunnel:
 
     def _wait_to_read(self, max_bytes: int, timeout: float | None) -> bytes:
         stream, deadline = self._stream, Deadline(timeout)
+        if not stream.take_turn(READ):
+            raise _busy("reading from")
         try:
             while True:
                 until_ready(stream.sock, READ, deadline)
@@ -214,6 +222,8 @@ class Tunnel:
                     return data
         except Expired:
             pass
+        finally:
+            stream.end_turn(READ)
         raise self._late("no data came", timeout, "tunnel")
 
     def _wait_for(

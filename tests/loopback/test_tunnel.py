@@ -236,6 +236,21 @@ def test_while_a_thread_reads(verb: Callable[[Tunnel], object]) -> None:
         reading.join(5)
 
 
+def test_while_a_thread_reads_on_after_a_short_read() -> None:
+    with tunnel_to(Send(b"x"), Receive(b"."), Send(b"y"), HalfClose()) as tunnel:
+        assert tunnel.read(timeout=5) == b"x"
+        got: list[bytes] = []
+        reading = threading.Thread(target=lambda: got.append(tunnel.read(timeout=5)))
+        reading.start()
+        wait_until(lambda: tunnel._stream._busy)
+        with pytest.raises(RuntimeError, match="another thread is reading"):
+            tunnel.read()
+        tunnel.write(b".")
+        reading.join(5)
+        assert got == [b"y"]
+        assert tunnel.read(timeout=5) == b""
+
+
 def test_while_a_thread_writes() -> None:
     with tunnel_to(Wait(5)) as tunnel:
         failed: list[BaseException] = []
