@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ._frozen import Frozen
 
@@ -11,24 +11,22 @@ if TYPE_CHECKING:
     from ._response import ProxyResponse
 
 
-class Hop(Frozen):
+class Hop:
     """One proxy of a way, and its place in it."""
 
     __slots__ = __match_args__ = ("proxy", "number", "of")
 
-    proxy: Proxy
-    number: int
-    of: int
-
     def __init__(self, proxy: Proxy, number: int = 1, of: int = 1) -> None:
-        self._set(proxy=proxy, number=number, of=of)
+        self.proxy: Final = proxy
+        self.number: Final = number
+        self.of: Final = of
 
     @property
     def place(self) -> str | None:
         """Which of several hops this is, as in "2 of 3"."""
         return f"{self.number} of {self.of}" if self.of > 1 else None
 
-    def _shown(self) -> str:
+    def __repr__(self) -> str:
         return f"<Hop {self.number} of {self.of}: {self.proxy.url}>"
 
 

@@ -42,12 +42,16 @@ class Target(Frozen):
         host: The host as it goes on the wire, an IPv6 address without brackets.
         port: The port.
         kind: "name", "ipv4" or "ipv6".
+        authority: The request-target: "host:port", an IPv6 address in brackets.
 
     Raises:
         InvalidTarget: The host or the port cannot be named in a request.
     """
 
-    __slots__ = __match_args__ = ("host", "port", "kind")
+    __slots__ = ("authority", "host", "kind", "port")
+    __match_args__ = ("host", "port", "kind")
+
+    authority: str
 
     host: str
     port: int
@@ -57,7 +61,9 @@ class Target(Frozen):
         if not isinstance(host, str):
             raise InvalidTarget(f"the host of a target is a str, not {type(host).__name__}")
         wire, kind = _read_host(host)
-        self._set(host=wire, port=_read_port(port), kind=kind)
+        number = _read_port(port)
+        authority = f"[{wire}]:{number}" if kind == "ipv6" else f"{wire}:{number}"
+        self._set(host=wire, port=number, kind=kind, authority=authority)
 
     @classmethod
     def parse(cls, target: TargetLike) -> Target:
@@ -72,18 +78,15 @@ class Target(Frozen):
             case str():
                 return cls(*_split(target))
             case (host, port):
-                return cls(host, port)
+                try:
+                    return _known(host, port)
+                except TypeError:  # of what cannot even be looked up
+                    return cls(host, port)
             case _:
                 raise InvalidTarget(
                     "a target is 'host:port', a pair of host and port, or a Target, "
                     f"not {type(target).__name__}"
                 )
-
-    @property
-    def authority(self) -> str:
-        """The authority form of the request-target: "host:port", IPv6 in brackets."""
-        host = f"[{self.host}]" if self.kind == "ipv6" else self.host
-        return f"{host}:{self.port}"
 
     @property
     def server_hostname(self) -> str:
@@ -101,6 +104,11 @@ class Target(Frozen):
 
     def _shown(self) -> str:
         return f"Target({self.host!r}, {self.port})"
+
+
+@lru_cache(maxsize=512, typed=True)  # programs open many tunnels to few targets; True is not 1
+def _known(host: str, port: int) -> Target:
+    return Target(host, port)
 
 
 def _split(text: str) -> tuple[str, int]:
@@ -142,7 +150,6 @@ def _read_port(port: object) -> int:
     return port
 
 
-@lru_cache(maxsize=512)  # programs open many tunnels to few hosts
 def _read_host(host: str) -> tuple[str, Kind]:
     if host.isascii():
         return _classify(host, host)

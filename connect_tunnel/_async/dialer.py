@@ -73,9 +73,7 @@ async def _open(
     local_address: tuple[str, int] | None,
     socket_options: Sequence[SocketOption],
 ) -> AsyncTunnel:
-    driver = Driver(
-        target.authority, timeout, local_address=local_address, socket_options=socket_options
-    )
+    driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
     outcome = await run(driver.run(request_tunnel(hops, target)), driver.deadline)
     if isinstance(outcome, Opened):
         return _tunnel(driver, target, hops, outcome)
@@ -141,7 +139,7 @@ class AsyncDialer:
         self._check_open()
         parsed = Target.parse(target)
         driver = Driver(
-            parsed.authority,
+            parsed,
             self._timeout,
             local_address=self._local_address,
             socket_options=self._socket_options,

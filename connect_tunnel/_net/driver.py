@@ -85,7 +85,7 @@ class Driver:
 
     def __init__(
         self,
-        target: str,
+        target: object,
         timeout: Timeout,
         *,
         local_address: tuple[str, int] | None = None,
@@ -186,7 +186,7 @@ class Driver:
     def _place(self, error: TunnelError) -> None:
         """Tell an error where and when it happened, unless it knows better."""
         error.phase = error.phase or self._phase
-        error.target = error.target or self._target
+        error.target = error.target or str(self._target)
         error.elapsed = monotonic() - self._started if error.elapsed is None else error.elapsed
         if self._hop is not None and error.proxy_url is None:
             error.proxy_url, error.hop = self._hop.proxy.url, self._hop.place

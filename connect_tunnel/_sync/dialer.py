@@ -70,9 +70,7 @@ def _open(
     local_address: tuple[str, int] | None,
     socket_options: Sequence[SocketOption],
 ) -> Tunnel:
-    driver = Driver(
-        target.authority, timeout, local_address=local_address, socket_options=socket_options
-    )
+    driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
     outcome = run(driver.run(request_tunnel(hops, target)), driver.deadline)
     if isinstance(outcome, Opened):
         return _tunnel(driver, target, hops, outcome)
@@ -137,7 +135,7 @@ class Dialer:
         self._check_open()
         parsed = Target.parse(target)
         driver = Driver(
-            parsed.authority,
+            parsed,
             self._timeout,
             local_address=self._local_address,
             socket_options=self._socket_options,

@@ -166,6 +166,8 @@ def test_what_is_refused(said: Any, words: str) -> None:
 def test_a_host_that_is_no_text(host: Any) -> None:
     with pytest.raises(InvalidTarget):
         Target(host, 1)
+    with pytest.raises(InvalidTarget):
+        Target.parse((host, 1))
 
 
 @pytest.mark.parametrize(
