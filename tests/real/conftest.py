@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .proxies import ENTRANCES, Entrance
-from .ring import Missing, Ring, Service
+from .ring import Missing, Ring, Service, required
 from .shells import SHELLS, Shell
 from .targets import ORIGINS
 
@@ -56,7 +55,7 @@ def start(ring: Ring) -> Callable[[Service], None]:
         try:
             ring.start(service)
         except Missing as error:
-            if os.environ.get("CONNECT_TUNNEL_REQUIRE_REAL") == "1":
+            if required():
                 pytest.fail(str(error))
             pytest.skip(str(error))
 
