@@ -7,7 +7,7 @@ cut short is the last one, closing wakes whoever waits. The shells add how to wa
 from __future__ import annotations
 
 import ssl
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed
@@ -58,7 +58,8 @@ class Stream:
         self.layer: Final = layer
         self.target: Final = target
         self.closed: bool = False
-        self._monitor: Final = Lock()
+        # Reentrant: a signal handler may close what its own thread is in the middle of using.
+        self._monitor: Final = RLock()
         self._busy = 0  # the directions in which somebody is at work
         self._handed_over = False
         self._unsendable: str | None = None

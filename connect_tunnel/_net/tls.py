@@ -12,7 +12,7 @@ back, and one lost record ends the connection.
 from __future__ import annotations
 
 import ssl
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Final
 
 from .sock import MAX_READ
@@ -56,7 +56,7 @@ class TLSLayer:
         self._below: Final = below
         self._incoming: Final = ssl.MemoryBIO()
         self._outgoing: Final = ssl.MemoryBIO()
-        self._lock: Final = Lock()
+        self._lock: Final = RLock()  # as in `Stream`: a handler may close it meanwhile
         self._outbox = memoryview(b"")
         self._seen = b""  # decrypted, and not taken yet
         self._ended = False

@@ -36,6 +36,9 @@ from connect_tunnel import (
     open_tunnel,
     open_tunnel_async,
 )
+from connect_tunnel._net.sock import SocketLayer
+from connect_tunnel._net.stream import Stream
+from connect_tunnel._net.tls import TLSLayer
 from connect_tunnel.testing import (
     Flood,
     LoopbackProxy,
@@ -672,3 +675,30 @@ def test_garbage_in_the_middle_of_tls_breaks_it(lab: Lab) -> None:
         peer._sock.sendall(b"this is no record, whatever else it may be")
         with pytest.raises(TunnelBroken, match=r"broke: [A-Z_]+"):
             tunnel.read(timeout=5)
+
+
+# --- a signal handler may close what the same thread is in the middle of using ---
+
+
+class ClosesMeanwhile(SocketLayer):
+    """A layer in whose receive a handler runs, which closes the stream on top."""
+
+    on_top: Stream
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        self.on_top.close_now()
+        return super().receive_now(max_bytes)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_handler_may_close_what_its_thread_reads(*, tls: bool) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        layer = ClosesMeanwhile(one)
+        context = ssl.create_default_context()
+        top = TLSLayer(layer, context, "a.test", require_close_notify=True) if tls else layer
+        layer.on_top = Stream(top, "a.test:1")
+        with pytest.raises(TunnelClosed):
+            layer.on_top.receive_alone(1)
+        assert one.fileno() == -1
