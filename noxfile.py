@@ -5,6 +5,7 @@ skipped, and so is a test whose proxy or server is not installed, with its reaso
 CONNECT_TUNNEL_REQUIRE_REAL=1, which `.ci/run` sets, such a test fails instead.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,19 +26,24 @@ PYTHONS = sorted({"3.11", "3.12", "3.13", CURRENT})
 # Facts, steps, protocols, auth and the opening program: what tests/core/test_<name>.py alone
 # covers, by its name.
 ON_THEIR_OWN = {
-    "auth": ["auth/_auth.py", "auth/_basic.py", "auth/_bearer.py"],
+    "auth": ["auth/_auth.py", "auth/_basic.py", "auth/_bearer.py", "auth/_password.py"],
     "challenge": ["_challenge.py", "auth/_challenges.py"],
+    "digest": ["auth/_digest.py", "auth/_nonce.py"],
     "errors": ["_errors.py"],
+    "exchange": ["auth/_exchange.py"],
     "explain": ["_explain.py"],
     "fields": ["_fields.py"],
     "frozen": ["_frozen.py"],
     "h1": ["protocols/h1.py"],
     "h1_body": ["protocols/h1_body.py"],
     "headers": ["_headers.py"],
+    "login": ["_login.py"],
     "open": ["_open.py"],
+    "prompt": ["auth/_prompt.py"],
     "proxy": ["_proxy.py"],
     "response": ["_response.py"],
     "route": ["_route.py"],
+    "scheme": ["auth/_scheme.py"],
     "secret": ["_secret.py"],
     "steps": ["_steps.py"],
     "target": ["_target.py"],
@@ -50,6 +56,9 @@ ON_THEIR_OWN = {
 def tests(session: nox.Session) -> None:
     """The tests: core and loopback on every Python, the real ring on the one that runs nox."""
     install(session, "test")
+    if session.python == CURRENT and shutil.which("krb5-config"):
+        # Built from source, against libkrb5: what the real ring logs in with by Kerberos.
+        session.install("gssapi", "krb5")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return

@@ -10,9 +10,15 @@ from ._frozen import Frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Parameters that say what kind of answer is wanted. Others may be good for answering: a nonce,
+# an opaque, a token of who knows which scheme.
+_HARMLESS = frozenset({"algorithm", "charset", "qop", "realm", "stale", "userhash"})
+
 
 class Challenge(Frozen):
     """What a proxy would accept.
+
+    A pickle of it holds what a message may tell of it, and no nonce or token.
 
     Attributes:
         scheme: The authentication scheme as the proxy wrote it, such as "Basic".
@@ -46,7 +52,9 @@ class Challenge(Frozen):
         return hash((self.scheme, self.token68, frozenset(self.params.items())))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Challenge, self._facts()
+        # A pickle may end up in a file: what is as good as a secret stays behind.
+        params = {name: value for name, value in self.params.items() if name in _HARMLESS}
+        return Challenge, (self.scheme, None, params)
 
     def _shown(self) -> str:
         # Only what tells proxies apart: nonces and tokens do not belong in logs.

@@ -1,13 +1,13 @@
 """What can go wrong, by who is to blame.
 
-    TunnelError(OSError)                .phase .proxy_url .hop .target .elapsed .hint
+    TunnelError(OSError)                .phase .proxy_url .hop .direct .target .elapsed .hint
     ├── InvalidTarget, InvalidProxy     (ValueError)       the caller; before any I/O
     ├── ProxyUnreachable                (ConnectionError)  .attempts
     ├── ProxyTLSError                                      TLS with a proxy failed
     ├── ProxyMisbehaved                                    .kind .received
     │   └── ProxyHungUp                 (ConnectionError)  .reset
     ├── TunnelRefused                                      .response .retryable
-    │   └── ProxyAuthenticationRequired                    .challenges
+    │   └── ProxyAuthenticationRequired                    .challenges .tried
     ├── TargetTLSError                                     TLS inside an open tunnel failed
     ├── TunnelTimeout                   (TimeoutError)     .phase says where the time went
     ├── TunnelBroken                    (ConnectionError)  after it was open
@@ -30,6 +30,7 @@ Phase: TypeAlias = Literal["resolve", "tcp", "proxy_tls", "connect", "auth", "ta
 
 _LONGEST_MESSAGE = 400  # of a log line that somebody is to read
 _RETRYABLE = frozenset({408, 421, 425, 429, 502, 503, 504})
+_RETRYABLE_SOCKS = frozenset({3, 4, 5, 6})  # unreachable, refused, expired (RFC 1928, 6)
 
 
 class TunnelError(OSError):
@@ -40,6 +41,7 @@ class TunnelError(OSError):
             "target_tls" or "tunnel".
         proxy_url: The proxy it happened at, without userinfo.
         hop: Which of several proxies that is, as in "2 of 3"; None if there is one.
+        direct: Whether it happened to the target itself, dialled without a proxy.
         target: Where the tunnel was to lead, as "host:port".
         elapsed: Seconds since the opening began.
         hint: One thing to try next.
@@ -48,6 +50,7 @@ class TunnelError(OSError):
     phase: Phase | None = None
     proxy_url: str | None = None
     hop: str | None = None
+    direct: bool = False
     target: str | None = None
     elapsed: float | None = None
     hint: str | None = None
@@ -62,6 +65,8 @@ class TunnelError(OSError):
         if self.proxy_url is not None:
             place = f" (hop {self.hop})" if self.hop else ""
             said = f"proxy {_cut(self.proxy_url, 100)}{place} {said}"
+        elif self.direct:
+            said = f"target {_cut(str(self.target), 100)} {said}"
         hint = f"; {_cut(self.hint, 150)}" if self.hint else ""
         return _cut(said, _LONGEST_MESSAGE - len(hint)) + hint
 
@@ -135,18 +140,21 @@ class TunnelRefused(TunnelError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may succeed later: 429, 502, 503, 504 and the like."""
-        return self.response.status in _RETRYABLE
+        """Whether the same request may succeed later: 429, 502, 503, 504 and their like."""
+        retryable = _RETRYABLE_SOCKS if self.response.http_version == "SOCKS5" else _RETRYABLE
+        return self.response.status in retryable
 
 
 class ProxyAuthenticationRequired(TunnelRefused):
-    """The proxy wants credentials, or others than it got (407).
+    """The proxy wants credentials, or others than it got (407; some say so with 401).
 
     Attributes:
         challenges: What it would accept.
+        tried: The schemes that were answered with, and why one could not be.
     """
 
     challenges: tuple[Challenge, ...] = ()
+    tried: tuple[str, ...] = ()
 
 
 class TargetTLSError(TunnelError):

@@ -14,8 +14,10 @@ from ._errors import ProxyAuthenticationRequired, TunnelRefused
 
 if TYPE_CHECKING:
     from ._challenge import Challenge
+    from ._proxy import Proxy
     from ._response import ProxyResponse
     from ._target import Target
+    from .auth._exchange import Exchange
 
 _LONGEST_EXCERPT = 200
 
@@ -30,14 +32,13 @@ _HINTS = {
     404: "the proxy may not find the target, or be a web server that does not know CONNECT",
     405: "it may be a web server rather than a proxy",
     501: "it may be a web server rather than a proxy",
-    401: "401 is no proxy's status; if credentials were sent, they were rejected",
     426: "it asks for another version of HTTP",
 }
 _UNREACHED = "the proxy looks the target up and dials it itself, from where it stands"
 
 
 def refusal(
-    response: ProxyResponse, goal: Target, *, sent: bool = False, user: str | None = None
+    response: ProxyResponse, goal: Target, *, sent: bool = False, exchange: Exchange | None = None
 ) -> TunnelRefused:
     """The error for an answer other than a 2xx.
 
@@ -45,10 +46,10 @@ def refusal(
         response: The answer.
         goal: What was asked for.
         sent: Whether credentials went with the request.
-        user: The name that the caller's credentials are of, if they have one.
+        exchange: What was tried to be let in, if the caller gave credentials.
     """
-    if response.status == 407:
-        return _unauthenticated(response, goal, sent=sent, user=user)
+    if response.status in (401, 407):
+        return _unauthenticated(response, goal, sent=sent, exchange=exchange)
     hint = _UNREACHED if response.status in (500, 502, 503, 504) else _HINTS.get(response.status)
     if response.status == 403 and goal.port != 443:
         hint = f"{hint}; many proxies allow only some ports, 443 above all"
@@ -60,20 +61,86 @@ def refusal(
 
 
 def _unauthenticated(
-    response: ProxyResponse, goal: Target, *, sent: bool, user: str | None
+    response: ProxyResponse, goal: Target, *, sent: bool, exchange: Exchange | None
 ) -> ProxyAuthenticationRequired:
     challenges = challenges_of(response)
+    tried = () if exchange is None else tuple(exchange.tried)
+    user = None if exchange is None else exchange.user
     whose = "the credentials" if user is None else f"the credentials of '{_cut(user)}'"
-    hint = None
-    if sent:
-        what = f"rejected {whose} for the tunnel to {goal}"
-    else:
-        what = f"wants authentication for the tunnel to {goal}"
-        hint = "no credentials were given; pass auth=(user, password) to Proxy"
-        if user is not None:
-            hint = f"{whose} fit none of that"
-    message = f"{what}: it offers {_offers(challenges)}{_evidence(response)}"
-    return ProxyAuthenticationRequired(message, response=response, challenges=challenges, hint=hint)
+    what = f"rejected {whose} for" if sent else "wants authentication for"
+    offers = f"it offers {_offers(challenges)}"
+    if response.status == 401:  # what it offers, it offers in the name of an origin
+        offers = "it says so with 401, where a proxy has 407"
+    done = f" (tried {_cut(', '.join(tried))})" if tried else ""
+    return ProxyAuthenticationRequired(
+        f"{what} the tunnel to {goal}{done}: {offers}{_evidence(response)}",
+        response=response,
+        challenges=challenges,
+        tried=tried,
+        hint=_advice(response, challenges, sent=sent, exchange=exchange),
+    )
+
+
+def socks_refusal(response: ProxyResponse, goal: Target, proxy: Proxy) -> TunnelRefused:
+    """The error for the no of a SOCKS proxy, whose codes are not those of HTTP."""
+    from .protocols.socks_words import explain, wants_login  # noqa: PLC0415 - for SOCKS only
+
+    user: str | None = getattr(proxy.auth, "user", None)
+    message, hint = explain(response, goal, scheme=proxy.scheme, user=user)
+    kind = ProxyAuthenticationRequired if wants_login(response) else TunnelRefused
+    return kind(message, response=response, hint=hint)
+
+
+_EXTRA = 'pip install "connect_tunnel[negotiate]"'
+# What answers a scheme, the strongest first.
+_ADVICE = {
+    "negotiate": f"pass auth.Negotiate() to Proxy; {_EXTRA}",
+    "digest": "pass auth=(user, password) to Proxy",
+    "ntlm": f"pass auth.NTLM(user, password) to Proxy; {_EXTRA}",
+    "bearer": "pass auth.Bearer(token) to Proxy",
+    "basic": "pass auth=(user, password) to Proxy",
+}
+_NO_SCHEME = "for a scheme that is not known here, subclass auth.Auth"
+
+
+def _advice(
+    response: ProxyResponse,
+    challenges: tuple[Challenge, ...],
+    *,
+    sent: bool,
+    exchange: Exchange | None,
+) -> str | None:
+    """What to try next: the strongest that would do, of what was not tried."""
+    offered = {challenge.scheme.lower() for challenge in challenges}
+    if exchange is None and not sent:
+        # With nothing to go by: what most have, and most proxies take.
+        simple = not offered or not offered.isdisjoint({"basic", "digest"})
+        known = ["basic"] if simple else [scheme for scheme in _ADVICE if scheme in offered]
+        return f"no credentials were given; {_ADVICE[known[0]] if known else _NO_SCHEME}"
+    if response.status == 401 and not sent:
+        return "401 is not answered; auth=(user, password) is sent without being asked for"
+    # What a caller makes of a field is one of these.
+    tried = {"basic", "bearer"}
+    if exchange is not None:
+        tried = {said.split()[0].lower() for said in exchange.tried}
+    left = [challenge for challenge in challenges if challenge.scheme.lower() not in tried]
+    if response.status == 407 and left:
+        return _advice_for(left)
+    user_known = sent and exchange is not None and exchange.user is not None
+    return "check the user and the password" if user_known else None
+
+
+def _advice_for(challenges: list[Challenge]) -> str:
+    from .auth._nonce import supported  # noqa: PLC0415 - for refusals only
+
+    odd = [c for c in challenges if c.scheme.lower() == "digest" and not supported(c)]
+    schemes = {challenge.scheme.lower() for challenge in challenges if challenge not in odd}
+    if known := [scheme for scheme in _ADVICE if scheme in schemes]:
+        return _ADVICE[known[0]]
+    if odd:
+        algorithm = _cut(odd[0].params.get("algorithm", "MD5"))
+        return f"its Digest (algorithm {algorithm}) cannot be answered here"
+    return _NO_SCHEME
 
 
 def challenges_of(response: ProxyResponse) -> tuple[Challenge, ...]:

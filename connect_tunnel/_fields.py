@@ -113,13 +113,19 @@ def _read(name: object, value: object) -> tuple[bytes, bytes, bytes | None]:
         raise InvalidField(f"{name} has no place in CONNECT, which has no content")
     if value is None:
         return key, shown, None
-    if isinstance(value, str):
-        if not value.isascii():
-            # Which octets? Latin-1 and UTF-8 disagree, so the caller has to say.
-            raise InvalidField(f"the value of {name} is not ASCII; give it as bytes")
-        value = value.encode()
-    if not isinstance(value, bytes) or not _VALUE.fullmatch(value):
+    if isinstance(value, str) and not value.isascii():
+        # Which octets? Latin-1 and UTF-8 disagree, so the caller has to say.
+        raise InvalidField(f"the value of {name} is not ASCII; give it as bytes")
+    octets = field_value(value)
+    if octets is None:
         raise InvalidField(f"the value of {name} is not a field value (RFC 9110, 5.5)")
-    if key == b"host" and not value:
+    if key == b"host" and not octets:
         raise InvalidField("Host is empty")
-    return key, shown, value
+    return key, shown, octets
+
+
+def field_value(value: object) -> bytes | None:
+    """The octets of a field's value; None if it cannot be one (RFC 9110, 5.5)."""
+    if isinstance(value, str) and value.isascii():
+        value = value.encode()
+    return value if isinstance(value, bytes) and _VALUE.fullmatch(value) else None

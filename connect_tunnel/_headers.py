@@ -6,12 +6,23 @@ from collections.abc import Iterator, Mapping
 
 from ._frozen import Frozen
 
+_SECRET = frozenset(
+    {
+        b"authentication-info",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"set-cookie",
+        b"www-authenticate",
+    }
+)
+
 
 class Headers(Frozen, Mapping[str, str]):
     """The fields of a response, in order.
 
     As a mapping it joins the values of a repeated field with ", " (RFC 9110, 5.3).
-    Octets outside ASCII are read as Latin-1, which loses nothing.
+    Octets outside ASCII are read as Latin-1, which loses nothing. A pickle of it has stars
+    where values are good for authenticating: nonces, tokens, cookies.
 
     Attributes:
         raw: Name and value of each field as it came, less the blanks around the value and
@@ -47,6 +58,16 @@ class Headers(Frozen, Mapping[str, str]):
 
     def __hash__(self) -> int:
         return hash(self.raw)
+
+    def harmless(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What may be kept in a file: the fields, with stars for values that are secrets."""
+        return tuple(
+            (name, b"***" if name.lower() in _SECRET else value) for name, value in self.raw
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An error is pickled with its response, and may end up in a file.
+        return Headers, (self.harmless(),)
 
     def _shown(self) -> str:
         # Names only: the values of some are secrets (Proxy-Authentication-Info, Set-Cookie).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._frozen import Frozen
 from ._headers import Headers
@@ -22,9 +22,10 @@ class ProxyResponse(Frozen):
     came: chunked coding is undone, content codings such as gzip are not.
 
     Attributes:
-        status: The status code.
+        status: The status code; of a SOCKS proxy its reply code, and 407 where it wants other
+            credentials, for which it has none.
         reason: The reason phrase, possibly empty.
-        http_version: "1.1", "1.0" or "2".
+        http_version: "1.1", "1.0" or "2"; "SOCKS5" or "SOCKS4" of such a proxy.
         body: The first 64 KiB of the body at most. Empty on a 2xx, which has none.
         complete: Whether that is all of the body.
         trailers: The fields that came after the body.
@@ -114,6 +115,14 @@ class ProxyResponse(Frozen):
     def __hash__(self) -> int:
         return hash(self._facts())
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By way of the headers, which know what must not end up in a file.
+        fields = b"".join(b"%b: %b\r\n" % pair for pair in self.headers.harmless())
+        return _rebuild, (
+            (self.status, self.reason, self.http_version, fields),
+            {"body": self.body, "complete": self.complete, "trailers": self.trailers},
+        )
+
     def _shown(self) -> str:
         size = "" if not self.body and self.complete else f" body={len(self.body)} bytes"
         cut = "" if self.complete else ", incomplete"
@@ -121,6 +130,10 @@ class ProxyResponse(Frozen):
 
 
 _NO_HEADERS = Headers()
+
+
+def _rebuild(facts: tuple[Any, ...], rest: dict[str, Any]) -> ProxyResponse:
+    return ProxyResponse(*facts, **rest)
 
 
 def _split(fields: bytes) -> list[tuple[bytes, bytes]]:

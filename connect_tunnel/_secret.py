@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, NoReturn, TypeVar, cast
 
-T = TypeVar("T", str, bytes)
+T = TypeVar("T")
 
 
 class Secret(Generic[T]):
@@ -39,3 +39,15 @@ class Secret(Generic[T]):
 
     def __repr__(self) -> str:
         return "***"
+
+
+def without(data: bytes, secret: Secret[bytes] | None) -> bytes:
+    """The data, with stars for the credentials that somebody may have put into it."""
+    if secret is None:
+        return data
+    # The scheme before them is no secret.
+    scheme, _, token = secret.reveal().partition(b" ")
+    token = token or scheme
+    if len(token) < 4:  # would be found all over a text
+        return data
+    return data.replace(token, b"***").replace(token.replace(b'"', b"&quot;"), b"***")

@@ -1,16 +1,81 @@
 """Authentication to a proxy.
 
-What a caller passes as `auth=` is an `Auth`: something that answers a proxy's challenge.
+What a caller passes as `auth=` is an `Auth`: something that answers a proxy's challenges. A
+pair of user and password is short for `Password`, and a callable for `Prompt`. What is not
+asked for is not loaded.
 """
 
-from connect_tunnel._challenge import Challenge
+from __future__ import annotations
 
-from ._auth import Auth
-from ._basic import Basic, Password
-from ._bearer import Bearer
-from ._challenges import parse_challenges
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Auth", "Basic", "Bearer", "Challenge", "Password", "parse_challenges"]
+if TYPE_CHECKING:
+    from connect_tunnel._challenge import Challenge
+    from connect_tunnel._steps import Call, Offload
 
-for _public in (Auth, Basic, Bearer, Password, parse_challenges):
-    _public.__module__ = __name__
+    from ._auth import Auth, Flow
+    from ._basic import Basic
+    from ._bearer import Bearer
+    from ._challenges import parse_challenges
+    from ._digest import Digest
+    from ._exchange import Exchange
+    from ._negotiate import NTLM, Negotiate
+    from ._password import Password
+    from ._prompt import Keyring, Netrc, Prompt
+    from ._scheme import Strongest
+
+__all__ = [
+    "NTLM",
+    "Auth",
+    "Basic",
+    "Bearer",
+    "Call",
+    "Challenge",
+    "Digest",
+    "Exchange",
+    "Flow",
+    "Keyring",
+    "Negotiate",
+    "Netrc",
+    "Offload",
+    "Password",
+    "Prompt",
+    "Strongest",
+    "parse_challenges",
+]
+
+_HOMES = {
+    "NTLM": "._negotiate",
+    "Auth": "._auth",
+    "Basic": "._basic",
+    "Bearer": "._bearer",
+    "Call": ".._steps",
+    "Challenge": ".._challenge",
+    "Digest": "._digest",
+    "Exchange": "._exchange",
+    "Flow": "._auth",
+    "Keyring": "._prompt",
+    "Negotiate": "._negotiate",
+    "Netrc": "._prompt",
+    "Offload": ".._steps",
+    "Password": "._password",
+    "Prompt": "._prompt",
+    "Strongest": "._scheme",
+    "parse_challenges": "._challenges",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has the types
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    found = getattr(import_module(_HOMES[name], __name__), name)
+    if _HOMES[name].startswith("._") and name != "Flow":
+        found.__module__ = __name__
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

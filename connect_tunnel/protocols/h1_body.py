@@ -41,8 +41,10 @@ class Body:
 
     __slots__ = ("_codec", "_ended", "_framing", "complete", "persistent", "reusable", "trailers")
 
-    def __init__(self, response: ProxyResponse, *, followed: bool = False) -> None:
-        self._framing: Framing = framing_of(response)
+    def __init__(
+        self, response: ProxyResponse, *, followed: bool = False, framing: Framing | None = None
+    ) -> None:
+        self._framing: Framing = framing_of(response) if framing is None else framing
         self._ended: bool = self._framing == 0
         self.complete: bool = self._ended
         self._codec = None if self._ended else _codec(self._framing)

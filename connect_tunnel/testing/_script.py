@@ -8,7 +8,10 @@ A script reads as the proxy's side of the conversation::
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,17 @@ class Send:
     data: bytes
     size: int = 0
     delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send what a callable makes of the last head that was received, empty before the first.
+
+    For answers that hang on what was asked, as those of a handshake do. What it raises is raised
+    where the `with` block ends.
+    """
+
+    answer: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +88,15 @@ class Reset:
 
 
 Step: TypeAlias = (
-    Receive | NextRequest | NextConnection | Send | Flood | Wait | Echo | HalfClose | Close | Reset
+    Receive
+    | NextRequest
+    | NextConnection
+    | Send
+    | Reply
+    | Flood
+    | Wait
+    | Echo
+    | HalfClose
+    | Close
+    | Reset
 )

@@ -17,6 +17,7 @@ from ._script import (
     NextConnection,
     NextRequest,
     Receive,
+    Reply,
     Reset,
     Send,
     Step,
@@ -99,6 +100,7 @@ class _Play:
         self._proxy = proxy
         self._listener = listener
         self._connection = _Connection(sock)
+        self._head = b""
         proxy._connections.append(self._connection)
 
     def run(self, script: tuple[Step, ...]) -> None:
@@ -136,13 +138,15 @@ class _Play:
             case _:
                 self._speak(step, self._connection.peer)
 
-    def _speak(self, step: Send | Flood | Echo | HalfClose, peer: Peer) -> None:
+    def _speak(self, step: Send | Reply | Flood | Echo | HalfClose, peer: Peer) -> None:
         match step:
             case Send(data, size, delay):
                 size = size or max(len(data), 1)
                 for start in range(0, len(data), size):
                     peer.sendall(data[start : start + size])
                     self._pause(delay)
+            case Reply(answer):
+                peer.sendall(answer(self._head))
             case Flood(data, delay, seconds):
                 end = time.monotonic() + seconds
                 while time.monotonic() < end:
@@ -163,6 +167,7 @@ class _Play:
     def _receive(self, until: bytes) -> None:
         received = self._connection.receive(until)
         if until == _HEAD_END:
+            self._head = received
             self._proxy.heads.append(received)
 
     def _speaks_again(self) -> bool:

@@ -7,14 +7,13 @@ latin-1, and long ones as lists of [text, times]. In a case:
   ask for;
 * `script` is what the proxy does with it (see `Case.script`);
 * `requests` says more of each request, in order: its line, fields with their values, fields
-  that are there and fields that are not;
+  that are there and fields that are not, and what its Digest is made of;
 * `expect` holds what may come of it, the best first: a tunnel (and what goes through it), a
   response, or an error of one of some kinds (see `grade.kind_of`).
 
 Flags: `optional_tail`, the client may stop asking before the script ends; `any_request`, the
 requests are not looked at; `may_stay_open`, the client need not close what the proxy has
-closed; `glued`, what is sent stays in one segment, since all depends on its being there;
-`needs`, what the library must have learnt first.
+closed; `glued`, what is sent stays in one segment, since all depends on its being there.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from connect_tunnel.testing import (
     Close,
@@ -49,12 +48,18 @@ _SEGMENTS = 512
 
 
 class AuthFacts(TypedDict):
-    """What `connect_tunnel.auth` is given."""
+    """What `connect_tunnel.auth` is given.
 
-    type: str
+    A "scripted" one answers each challenge with the reply that stands beside it, and sends that
+    of the empty one unasked; `connection_bound` replies to a token are good on its connection.
+    """
+
+    type: Literal["any", "basic", "digest", "scripted"]
     username: NotRequired[str]
     password: NotRequired[str]
     preemptive: NotRequired[bool]
+    replies: NotRequired[list[tuple[str, str]]]
+    connection_bound: NotRequired[bool]
 
 
 class ProxyFacts(TypedDict, total=False):
@@ -66,6 +71,19 @@ class ProxyFacts(TypedDict, total=False):
     auth: AuthFacts
 
 
+class DigestFacts(TypedDict):
+    """What a Digest is to be made of: the parameters, and the password."""
+
+    username: str
+    password: str
+    realm: str
+    nonce: str
+    uri: str
+    algorithm: NotRequired[str]
+    qop: NotRequired[str]
+    nc: NotRequired[str]
+
+
 class RequestFacts(TypedDict, total=False):
     """What is to be found in a request."""
 
@@ -73,6 +91,7 @@ class RequestFacts(TypedDict, total=False):
     fields: list[tuple[str, str]]
     present: list[str]
     absent: list[str]
+    digest: DigestFacts
 
 
 class ResponseFacts(TypedDict, total=False):
@@ -118,7 +137,6 @@ class Case:
     proxy: ProxyFacts = field(default_factory=ProxyFacts)
     timeout: float = 2.0
     server_tls: str = ""
-    needs: list[str] = field(default_factory=list[str])
     optional_tail: bool = False
     any_request: bool = False
     may_stay_open: bool = False

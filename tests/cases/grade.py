@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from connect_tunnel import ProxyResponse
 
-    from .case import AuthFacts, Case, Outcome, ResponseFacts, TunnelFacts
+    from .case import AuthFacts, Case, DigestFacts, Outcome, ResponseFacts, TunnelFacts
     from .clients import Clients, Stream
 
 ECHOED: Final = b"ping \0\x01\r\n\r\nHTTP/1.1 407 not-http \x80\xfe pong"
@@ -39,6 +40,7 @@ PATIENCE: Final = 2.0  # for what should come at once, on a machine that is busy
 GRACE: Final = 1.0  # past the client's own deadline, likewise
 
 _REQUEST_LINE = re.compile(r"CONNECT (\S+) HTTP/1\.1")
+_DIGEST_PARAMETER = re.compile(r'([a-z]+)=(?:"((?:\\.|[^"\\])*)"|([^" ,]+))')
 _FIELD_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
 
 
@@ -106,10 +108,31 @@ def _auth(facts: AuthFacts) -> auth.Auth:
     match facts["type"]:
         case "basic":
             return auth.Basic(user, password, preemptive=facts.get("preemptive", True))
+        case "digest":
+            return auth.Digest(user, password)
         case "any":
             return auth.Password(user, password, preemptive=False)
-        case other:
-            raise NotImplementedError(other)
+        case "scripted":
+            return _Scripted(facts)
+
+
+class _Scripted(auth.Auth):
+    """A flow that says what a table has it say."""
+
+    def __init__(self, facts: AuthFacts) -> None:
+        self._replies = dict(facts.get("replies", []))
+        self._bound = facts.get("connection_bound", False)
+
+    def flow(self, exchange: auth.Exchange) -> auth.Flow:
+        replies = dict(self._replies)
+        response: ProxyResponse = yield replies.pop("", None)
+        while response.status == 407:
+            offered = response.headers.get_list("proxy-authenticate")
+            known = next((challenge for challenge in offered if challenge in replies), None)
+            if known is None:
+                return
+            exchange.bound = self._bound and " " in known  # in answer to a token
+            response = yield replies.pop(known)
 
 
 # --- what came of it ---
@@ -276,4 +299,26 @@ def _judge_request(case: Case, head: bytes, facts: RequestFacts) -> list[str]:
         check(has == [value], f"not {name}: {value}")
     check(all(names[name.lower()] for name in facts.get("present", [])), "a field is missing")
     check(not any(names[name.lower()] for name in facts.get("absent", [])), "a field too many")
+    if digest := facts.get("digest"):
+        given = [value for name, value in fields if name == "proxy-authorization"]
+        check(is_digest(given, digest), f"not a Digest of {digest}")
     return wrong
+
+
+def is_digest(given: list[str], facts: DigestFacts) -> bool:
+    """Whether it is made of this, by a computation of our own (RFC 7616, 3.4.1)."""
+    if len(given) != 1 or not given[0].startswith("Digest "):
+        return False
+    found: list[tuple[str, str, str]] = re.findall(_DIGEST_PARAMETER, given[0])
+    has = {name: re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in found}
+    wanted = {name: value for name, value in facts.items() if name != "password"}
+    if any(has.get(name) != value for name, value in wanted.items()):
+        return False
+
+    def hashed(*parts: str) -> str:
+        name = {"MD5": "md5", "SHA-256": "sha256"}[has.get("algorithm", "MD5")]
+        return hashlib.new(name, ":".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+    uses = [has["nc"], has["cnonce"], has["qop"]] if "qop" in has else []
+    who = hashed(facts["username"], facts["realm"], facts["password"])
+    return has["response"] == hashed(who, has["nonce"], *uses, hashed("CONNECT", has["uri"]))

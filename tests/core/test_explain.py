@@ -12,27 +12,36 @@ from hypothesis import strategies as st
 from connect_tunnel import (
     Challenge,
     Headers,
+    Proxy,
     ProxyAuthenticationRequired,
     ProxyResponse,
     Target,
     TunnelRefused,
 )
 from connect_tunnel._explain import excerpt, refusal
+from connect_tunnel.auth import Exchange
 
 GOAL = Target("db.x", 5432)
 
 
-def said(status: int, *, sent: bool = False, user: str | None = None, **facts: Any) -> str:
+def said(status: int, *, sent: bool = False, exchange: Exchange | None = None, **facts: Any) -> str:
     """What the error says of an answer; the proxy and the hop come before it later."""
     facts = {"reason": "No", **facts}
-    return str(refusal(ProxyResponse(status, **facts), GOAL, sent=sent, user=user))
+    return str(refusal(ProxyResponse(status, **facts), GOAL, sent=sent, exchange=exchange))
+
+
+def after(*tried: str, user: str | None = None) -> Exchange:
+    """What was tried, for a caller who gave credentials."""
+    exchange = Exchange(Proxy("http://proxy.test"), str(GOAL))
+    exchange.tried.extend(tried)
+    exchange.user = user
+    return exchange
 
 
 @pytest.mark.parametrize(
     ("status", "hint"),
     [
         pytest.param(400, "", id="400"),
-        pytest.param(401, "401 is no proxy's status; if", id="AU-23 401"),
         pytest.param(403, "; many proxies allow only some ports, 443 above all", id="403"),
         pytest.param(404, "a web server that does not know CONNECT", id="404"),
         pytest.param(405, "it may be a web server rather than a proxy", id="405"),
@@ -128,101 +137,235 @@ def test_a_reason_phrase(reason: str, shown: str) -> None:
 
 # --- 407 ---
 
-OFFERS = b'Proxy-Authenticate: Digest realm="corp", nonce=s3cr3t\r\nProxy-Authenticate: NTLM\r\n'
-OFFERED = "Digest (realm 'corp'), NTLM"
+ODD = 'Digest realm="corp", nonce=n, algorithm=FOO'
+DIGEST = 'Digest realm="corp", nonce=s3cr3t'
+WANTS = "wants authentication for the tunnel to db.x:5432"
+REJECTED = "rejected the credentials of 'alice' for the tunnel to db.x:5432"
+NEGOTIATE = 'pass auth.Negotiate() to Proxy; pip install "connect_tunnel[negotiate]"'
+NTLM = 'pass auth.NTLM(user, password) to Proxy; pip install "connect_tunnel[negotiate]"'
+A_PAIR = "pass auth=(user, password) to Proxy"
+CHECK = "check the user and the password"
+OWN = "for a scheme that is not known here, subclass auth.Auth"
+
+
+def offering(*offers: str) -> bytes:
+    return "".join(f"Proxy-Authenticate: {offer}\r\n" for offer in offers).encode("latin-1")
 
 
 @pytest.mark.parametrize(
-    ("fields", "sent", "user", "message"),
+    ("offers", "shown", "advice"),
     [
+        pytest.param(["Basic realm=x"], "Basic (realm 'x')", A_PAIR, id="AU-01 Basic"),
         pytest.param(
-            OFFERS,
-            False,
-            None,
-            f"wants authentication for the tunnel to db.x:5432: it offers {OFFERED}; "
-            "no credentials were given; pass auth=(user, password) to Proxy",
-            id="AU-01 no credentials",
+            [DIGEST, "NTLM"], "Digest (realm 'corp'), NTLM", A_PAIR, id="AU-01 Digest and others"
         ),
+        pytest.param(["Negotiate"], "Negotiate", NEGOTIATE, id="AU-20 Negotiate alone"),
+        pytest.param(["NTLM"], "NTLM", NTLM, id="AU-20 NTLM alone"),
+        pytest.param(["NTLM, Negotiate"], "NTLM, Negotiate", NEGOTIATE, id="AU-20 both"),
+        pytest.param(["Bearer"], "Bearer", "pass auth.Bearer(token) to Proxy", id="AU-22 Bearer"),
+        pytest.param(["Hoba"], "Hoba", OWN, id="AU-02 what nobody knows"),
+        pytest.param([], "no scheme at all", A_PAIR, id="AU-01 nothing"),
         pytest.param(
-            OFFERS,
-            True,
-            "alice",
-            f"rejected the credentials of 'alice' for the tunnel to db.x:5432: it offers {OFFERED}",
-            id="AU-01 of a user",
+            ['Basic realm="\xff\x85"'], r"Basic (realm '\xff\x85')", A_PAIR, id="AU-02 odd octets"
         ),
-        pytest.param(
-            OFFERS,
-            True,
-            "al\xadice",
-            r"rejected the credentials of 'al\xadice' for",
-            id="AU-01 of a user who cannot be printed",
-        ),
-        pytest.param(
-            OFFERS,
-            True,
-            None,
-            "rejected the credentials for the tunnel to db.x:5432: it offers",
-            id="AU-01 of no user: a token, or a field",
-        ),
-        pytest.param(
-            OFFERS,
-            False,
-            "alice",
-            f"wants authentication for the tunnel to db.x:5432: it offers {OFFERED}; "
-            "the credentials of 'alice' fit none of that",
-            id="AU-01 not sent, as nothing fits",
-        ),
-        pytest.param(
-            b"",
-            False,
-            None,
-            "wants authentication for the tunnel to db.x:5432: it offers no scheme at all; no cred",
-            id="AU-01 nothing offered",
-        ),
-        pytest.param(
-            b'Proxy-Authenticate: Basic realm="\xff\x85"\r\n',
-            False,
-            None,
-            r"offers Basic (realm '\xff\x85')",
-            id="AU-02 a realm of odd octets",
-        ),
-        pytest.param(
-            b"Proxy-Authenticate: A, B, C, D\r\n",
-            False,
-            None,
-            "it offers A, B, C, D;",
-            id="AU-01 four offers",
-        ),
-        pytest.param(
-            b"Proxy-Authenticate: A, B, C, D, E, F\r\n",
-            False,
-            None,
-            "it offers A, B, C, D and 2 more;",
-            id="AU-01 more than four",
-        ),
+        pytest.param(["A, B, C, D"], "A, B, C, D", OWN, id="AU-01 four"),
+        pytest.param(["A, B, C, D, E, F"], "A, B, C, D and 2 more", OWN, id="AU-01 more than four"),
     ],
 )
-def test_what_is_said_of_a_407(fields: bytes, sent: bool, user: str | None, message: str) -> None:
-    text = said(407, fields=fields, sent=sent, user=user)
-    assert message in text
+def test_what_is_said_to_those_who_gave_no_credentials(
+    offers: list[str], shown: str, advice: str
+) -> None:
+    assert said(407, fields=offering(*offers)) == (
+        f"{WANTS}: it offers {shown}; no credentials were given; {advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("offers", "tried", "advice"),
+    [
+        pytest.param(["Basic"], ["Basic"], CHECK, id="AU-18 a wrong password"),
+        pytest.param([DIGEST, "Basic"], ["Digest", "Basic"], CHECK, id="AU-18 by both schemes"),
+        pytest.param([], ["Basic"], CHECK, id="AU-01 nothing is offered"),
+        pytest.param([DIGEST], ["Basic"], A_PAIR, id="AU-03 Basic alone"),
+        pytest.param(["Basic, NTLM"], ["Basic"], NTLM, id="AU-20 something stronger"),
+        pytest.param(["Negotiate, NTLM"], ["Basic"], NEGOTIATE, id="AU-20 these alone"),
+        pytest.param(
+            ["Negotiate", DIGEST], ["Negotiate (no ticket)", "Digest"], CHECK, id="AU-20 no ticket"
+        ),
+        pytest.param(["Hoba"], ["Basic"], OWN, id="AU-02 what nobody knows"),
+        pytest.param(
+            [ODD],
+            ["Basic"],
+            "its Digest (algorithm FOO) cannot be answered here",
+            id="AU-14 an algorithm that nobody knows",
+        ),
+        pytest.param(
+            ["Digest realm=x"],
+            ["Basic"],
+            "its Digest (algorithm MD5) cannot be answered here",
+            id="AU-14 no nonce",
+        ),
+        pytest.param([ODD, "NTLM"], ["Basic"], NTLM, id="AU-14 that, and something else"),
+    ],
+)
+def test_what_is_said_to_those_who_were_rejected(
+    offers: list[str], tried: list[str], advice: str
+) -> None:
+    """The name of the user and what was tried, and never more of the credentials."""
+    text = said(407, fields=offering(*offers), sent=True, exchange=after(*tried, user="alice"))
+    assert text.startswith(f"{REJECTED} (tried {', '.join(tried)}): it offers ")
+    assert text.endswith(f"; {advice}")
     assert "s3cr3t" not in text
 
 
+@pytest.mark.parametrize(
+    ("offers", "sent", "exchange", "message"),
+    [
+        pytest.param(
+            ["Basic"],
+            True,
+            after("Bearer"),
+            f"rejected the credentials for the tunnel to db.x:5432 (tried Bearer): "
+            f"it offers Basic; {A_PAIR}",
+            id="AU-22 a token for which nobody asks",
+        ),
+        pytest.param(
+            ["Bearer"],
+            True,
+            after("Bearer"),
+            "rejected the credentials for the tunnel to db.x:5432 (tried Bearer): it offers Bearer",
+            id="AU-22 a token that is not good",
+        ),
+        pytest.param(
+            ["Basic"],
+            True,
+            after("Basic", user="al\xadice"),
+            r"rejected the credentials of 'al\xadice' for the tunnel to db.x:5432 (tried Basic): "
+            f"it offers Basic; {CHECK}",
+            id="AU-01 a user who cannot be printed",
+        ),
+        pytest.param(
+            ["Basic"],
+            True,
+            after(),
+            "rejected the credentials for the tunnel to db.x:5432: it offers Basic; " + A_PAIR,
+            id="AU-01 by a flow of one's own",
+        ),
+        pytest.param(
+            ["Basic"],
+            True,
+            None,
+            "rejected the credentials for the tunnel to db.x:5432: it offers Basic",
+            id="AU-01 in a field",
+        ),
+        pytest.param(
+            [DIGEST],
+            True,
+            None,
+            "rejected the credentials for the tunnel to db.x:5432: "
+            f"it offers Digest (realm 'corp'); {A_PAIR}",
+            id="AU-03 in a field, and a field will not do",
+        ),
+        pytest.param(
+            ["Basic"],
+            False,
+            after("netrc (no entry for h)"),
+            f"{WANTS} (tried netrc (no entry for h)): it offers Basic; {A_PAIR}",
+            id="AU-01 found nowhere",
+        ),
+        pytest.param(
+            ["Negotiate"],
+            False,
+            after("Negotiate (no ticket)"),
+            f"{WANTS} (tried Negotiate (no ticket)): it offers Negotiate",
+            id="AU-20 no ticket",
+        ),
+        pytest.param(
+            ["NTLM"],
+            False,
+            after(),
+            f"{WANTS}: it offers NTLM; {NTLM}",
+            id="AU-01 those that there are fit nothing",
+        ),
+    ],
+)
+def test_what_is_said_to_others(
+    offers: list[str], sent: bool, exchange: Exchange | None, message: str
+) -> None:
+    assert said(407, fields=offering(*offers), sent=sent, exchange=exchange) == message
+
+
+INSTEAD = "it says so with 401, where a proxy has 407"
+
+
+@pytest.mark.parametrize(
+    ("sent", "exchange", "message"),
+    [
+        pytest.param(
+            False,
+            None,
+            f"{WANTS}: {INSTEAD}; no credentials were given; {A_PAIR}",
+            id="AU-23 no credentials",
+        ),
+        pytest.param(
+            False,
+            after(),
+            f"{WANTS}: {INSTEAD}; "
+            "401 is not answered; auth=(user, password) is sent without being asked for",
+            id="AU-23 they wait to be asked for",
+        ),
+        pytest.param(
+            True,
+            after("Basic", user="alice"),
+            f"{REJECTED} (tried Basic): {INSTEAD}; {CHECK}",
+            id="AU-23 rejected, as tinyproxy does",
+        ),
+        pytest.param(
+            True,
+            after("Bearer"),
+            f"rejected the credentials for the tunnel to db.x:5432 (tried Bearer): {INSTEAD}",
+            id="AU-23 a token",
+        ),
+    ],
+)
+def test_au_23_what_is_said_of_a_401(sent: bool, exchange: Exchange | None, message: str) -> None:
+    """Whatever it offers, it offers in the name of an origin."""
+    fields = b"WWW-Authenticate: Digest realm=x, nonce=y\r\n"
+    assert said(401, fields=fields, sent=sent, exchange=exchange) == message
+    assert INSTEAD in said(401, fields=offering("NTLM"), sent=sent, exchange=exchange)
+
+
 def test_a_407_tells_what_the_proxy_said() -> None:
-    text = said(407, fields=OFFERS, body=b"Ask helpdesk HD-4711", sent=True)
-    assert text.endswith('NTLM; proxy said "Ask helpdesk HD-4711"')
+    page = b"Ask helpdesk HD-4711"
+    exchange = after("Basic", user="alice")
+    text = said(407, fields=offering("NTLM"), body=page, sent=True, exchange=exchange)
+    assert text == (
+        f'{REJECTED} (tried Basic): it offers NTLM; proxy said "Ask helpdesk HD-4711"; {NTLM}'
+    )
 
 
-def test_the_error_of_a_407() -> None:
-    response = ProxyResponse(407, "Auth", fields=OFFERS)
-    error = refusal(response, GOAL)
+@pytest.mark.parametrize("status", [401, 407])
+def test_the_error_of_a_407(status: int) -> None:
+    response = ProxyResponse(status, "Auth", fields=offering(DIGEST, "NTLM"))
+    error = refusal(response, GOAL, sent=True, exchange=after("Negotiate (no ticket)", "Basic"))
     assert isinstance(error, ProxyAuthenticationRequired)
     assert error.response is response
     assert error.challenges == (
         Challenge("Digest", None, {"realm": "corp", "nonce": "s3cr3t"}),
         Challenge("NTLM"),
     )
-    assert pickle.loads(pickle.dumps(error)).challenges == error.challenges
+    assert error.tried == ("Negotiate (no ticket)", "Basic")
+    assert refusal(response, GOAL).__dict__["tried"] == ()
+
+
+def test_au_24_an_error_that_is_pickled_leaves_the_nonce_behind() -> None:
+    error = refusal(ProxyResponse(407, fields=offering(DIGEST)), GOAL, exchange=after("Digest"))
+    pickled = pickle.dumps(error)
+    assert b"s3cr3t" not in pickled
+    same = pickle.loads(pickled)
+    assert same.challenges == (Challenge("Digest", None, {"realm": "corp"}),)
+    assert same.tried == ("Digest",)
+    assert str(same) == str(error)
 
 
 def test_the_error_of_another_status() -> None:
@@ -300,8 +443,11 @@ def assert_fit_to_be_shown(error: TunnelRefused) -> None:
 LONG = Target("a." * 126 + "b", 65535)
 
 
+ODD_TEXT = "\U0001f600\xad" * 999
+
+
 @pytest.mark.parametrize(
-    ("response", "user"),
+    ("response", "exchange"),
     [
         (ProxyResponse(403, "\xe9" * 999), None),
         (ProxyResponse(403, body=b"word " * 999), None),
@@ -316,11 +462,14 @@ LONG = Target("a." * 126 + "b", 65535)
             ),
             None,
         ),
-        (ProxyResponse(407, fields=b"Proxy-Authenticate: Digest realm=x\r\n" * 200), None),
-        (ProxyResponse(407, fields=b'Proxy-Authenticate: A realm="' + b"\xff" * 999 + b'"'), None),
-        (ProxyResponse(407, fields=b"Proxy-Authenticate: " + b"x" * 999), None),
-        (ProxyResponse(407, fields=OFFERS), "u" * 999),
-        (ProxyResponse(407, fields=OFFERS), "\U0001f600\xad" * 999),
+        (ProxyResponse(407, fields=offering("Digest realm=x") * 200), None),
+        (ProxyResponse(407, fields=offering('A realm="' + "\xff" * 999 + '"')), None),
+        (ProxyResponse(407, fields=offering("x" * 999)), None),
+        (ProxyResponse(407, fields=offering("Digest nonce=n, algorithm=" + "x" * 999)), after("A")),
+        (ProxyResponse(407, fields=offering(DIGEST)), after(user="u" * 999)),
+        (ProxyResponse(407, fields=offering(DIGEST)), after(user=ODD_TEXT)),
+        (ProxyResponse(407, fields=offering(DIGEST)), after(*[ODD_TEXT] * 99, user=ODD_TEXT)),
+        (ProxyResponse(401, fields=offering(DIGEST)), after(*[ODD_TEXT] * 99, user=ODD_TEXT)),
     ],
     ids=[
         "reason",
@@ -331,13 +480,18 @@ LONG = Target("a." * 126 + "b", 65535)
         "challenges",
         "realm",
         "scheme",
+        "algorithm",
         "user",
         "odd user",
+        "what was tried",
+        "what was tried, 401",
     ],
 )
 @pytest.mark.parametrize("goal", [GOAL, LONG], ids=["target", "long target"])
-def test_no_message_is_long(response: ProxyResponse, user: str | None, goal: Target) -> None:
-    assert_fit_to_be_shown(refusal(response, goal, sent=user is not None, user=user))
+def test_no_message_is_long(
+    response: ProxyResponse, exchange: Exchange | None, goal: Target
+) -> None:
+    assert_fit_to_be_shown(refusal(response, goal, sent=exchange is not None, exchange=exchange))
 
 
 @settings(deadline=None, database=None, derandomize=True)
@@ -353,4 +507,5 @@ def test_whatever_a_proxy_says(status: int, reason: bytes, value: bytes, body: b
     names = [b"Location", b"Proxy-Status", b"X-Squid-Error", b"Proxy-Authenticate", b"Server"]
     fields = b"".join(b"%b: %b\r\n" % (name, value) for name in names)
     response = ProxyResponse(status, reason.decode("latin-1"), fields=fields, body=body)
-    assert_fit_to_be_shown(refusal(response, GOAL, sent=True, user="alice"))
+    for exchange in (None, after("Basic", user="alice")):
+        assert_fit_to_be_shown(refusal(response, GOAL, sent=True, exchange=exchange))

@@ -7,11 +7,15 @@ import inspect
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import connect_tunnel
+import connect_tunnel.auth
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 PUBLIC = {
     "connect_tunnel": """
@@ -21,38 +25,45 @@ PUBLIC = {
         TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ open_tunnel
         open_tunnel_async
     """,
-    "connect_tunnel.auth": "Auth Basic Bearer Challenge Password parse_challenges",
+    "connect_tunnel.auth": """
+        Auth Basic Bearer Call Challenge Digest Exchange Flow Keyring NTLM Negotiate Netrc Offload
+        Password Prompt Strongest parse_challenges
+    """,
     "connect_tunnel.testing": """
         ASYNC_CHECKS BlockingStream CHECKS Close Echo Flood HalfClose LoopbackProxy NextConnection
-        NextRequest Peer Receive Replay Reset ScriptError ScriptedProxy Send Step TLSPeer Wait
+        NextRequest Peer Receive Replay Reply Reset ScriptError ScriptedProxy Send Step TLSPeer Wait
         check_tunnel check_tunnel_async every_split replay
     """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
-# What has no home to name: data, an alias of a type, and a class that is public twice.
+# What has no home to name: data, aliases of types, and what is public twice or a step.
 HOMELESS = {
     ("connect_tunnel", "__version__"),
     ("connect_tunnel.testing", "ASYNC_CHECKS"),
     ("connect_tunnel.testing", "CHECKS"),
     ("connect_tunnel.testing", "Step"),
+    ("connect_tunnel.auth", "Call"),
     ("connect_tunnel.auth", "Challenge"),
+    ("connect_tunnel.auth", "Flow"),
+    ("connect_tunnel.auth", "Offload"),
 }
 
 # What `import connect_tunnel` loads of the package: what opening a tunnel in a thread needs.
 LOADED = """
-    _challenge _errors _explain _fields _frozen _headers _net _net.dial _net.driver _net.extra
-    _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _open _proxy _response
-    _route _secret _steps _sync _sync.dialer _sync.refusal _sync.tunnel _sync.wait _target
-    _timeout _version _via auth auth._auth auth._basic auth._bearer auth._challenges protocols
-    protocols.h1 protocols.h1_body
+    _challenge _errors _explain _fields _frozen _headers _login _net _net.dial _net.driver
+    _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _open _proxy
+    _response _route _secret _steps _sync _sync.dialer _sync.refusal _sync.tunnel _sync.wait
+    _target _timeout _version _via auth auth._auth auth._exchange protocols protocols.h1
+    protocols.h1_body
 """
 
 # What is loaded at its first use, or by those who use it. `concurrent` and `email` are
 # the standard library's, and cost as much as all of ours.
 LEFT_OUT = """
     anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
-    ipaddress logging pathlib rich subprocess tempfile trio trustme urllib urllib.parse
-    connect_tunnel._async connect_tunnel._sync.bridge connect_tunnel.cli connect_tunnel.testing
+    hashlib ipaddress logging netrc pathlib rich spnego subprocess tempfile trio trustme
+    unicodedata urllib urllib.parse connect_tunnel._async connect_tunnel._sync.bridge
+    connect_tunnel.cli connect_tunnel.testing
 """
 
 
@@ -90,15 +101,19 @@ def test_each_says_its_public_name(module: str, name: str) -> None:
     assert value.__doc__, "a public name explains itself"
 
 
-def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(AttributeError, match="module 'connect_tunnel' has no attribute 'Socks'"):
-        connect_tunnel.Socks  # noqa: B018 - asking is the test
+@pytest.mark.parametrize("module", [connect_tunnel, connect_tunnel.auth])
+def test_a_name_that_is_not_there(module: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"'{module.__name__}' has no attribute 'Socks'"):
+        module.Socks  # noqa: B018 - asking is the test
 
 
-def test_a_lazy_name_is_found_once() -> None:
-    assert connect_tunnel.AsyncDialer is connect_tunnel.AsyncDialer
-    assert "AsyncDialer" in vars(connect_tunnel)
-    assert "AsyncDialer" in dir(connect_tunnel)
+@pytest.mark.parametrize(
+    ("module", "name"), [(connect_tunnel, "AsyncDialer"), (connect_tunnel.auth, "Digest")]
+)
+def test_a_lazy_name_is_found_once(module: ModuleType, name: str) -> None:
+    assert getattr(module, name) is getattr(module, name)
+    assert name in vars(module)
+    assert name in dir(module)
 
 
 def test_its_version() -> None:
@@ -125,6 +140,19 @@ def test_what_a_plain_proxy_and_target_load() -> None:
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     assert more == []
+
+
+def test_what_a_user_and_a_password_load() -> None:
+    """The schemes that use them, and nothing of what computes or asks for them."""
+    more: list[str] = run(
+        "import sys, json, connect_tunnel as c; before = set(sys.modules);"
+        "c.Dialer(c.Proxy('http://h:1', auth=('u', 'p')));"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    schemes = ("_basic", "_challenges", "_digest", "_nonce", "_password", "_scheme")
+    ours = {f"connect_tunnel.auth.{name}" for name in schemes}
+    assert {name for name in more if name.startswith("connect_tunnel")} == ours
+    assert {name for name in more if not name.startswith("connect_tunnel")} <= {"binascii"}
 
 
 def test_the_async_names_load_anyio_and_no_loop() -> None:

@@ -7,6 +7,7 @@ requests (with the credentials they carried), and hanging up.
 from __future__ import annotations
 
 import ssl
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import pytest
@@ -27,27 +28,25 @@ from connect_tunnel import (
     TunnelTimeout,
 )
 from connect_tunnel._open import (
-    MAX_ROUNDS,
     Opened,
-    Refused,
     raise_refusal,
     read_refusal,
     request_tunnel,
 )
 from connect_tunnel._route import Hop
-from connect_tunnel._secret import Secret
 from connect_tunnel._steps import Call, Dial, Enter, HangUp, Peek, Resolve, Send, StartTLS, Take
+from connect_tunnel._walk import MAX_ROUNDS, Refused
 from connect_tunnel.auth import Auth, Basic, Bearer
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
 from connect_tunnel.testing import NextConnection, Replay, every_split, replay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
 
-    from connect_tunnel import Challenge, ProxyResponse
+    from connect_tunnel import ProxyResponse
     from connect_tunnel._route import Hops
     from connect_tunnel._steps import Address, Program
+    from connect_tunnel.auth import Exchange, Flow
 
 T = TypeVar("T")
 
@@ -191,9 +190,10 @@ def test_the_parts_of_a_challenge() -> None:
     hops = lazy()
     done = run(hops, ASK, b"", NextConnection(), OK)
     entered = [(step.phase, step.seconds) for step in done.steps if type(step) is Enter]
-    way_there = [("resolve", None), ("tcp", None), ("connect", None)]
-    round_trip = [("auth", None), ("auth", MAX_BODY_SECONDS), ("connect", None)]
-    assert entered == [*way_there, *round_trip, *way_there]
+    dialled = [("resolve", None), ("tcp", None)]
+    asked = [("auth", None), ("connect", None)]
+    asked_again = [("auth", None), ("auth", MAX_BODY_SECONDS), ("connect", None)]
+    assert entered == [*dialled, *asked, *asked_again, *dialled, ("connect", None)]
 
 
 def test_tls_is_as_the_proxy_says() -> None:
@@ -405,6 +405,9 @@ ENDING: dict[str, tuple[list[Incoming], list[str]]] = {
     "H1-40 calls the next request bad, as nghttpx does": (
         [ASK, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"], BOTH,
     ),
+    "H1-40 says farewell to who was silent": (
+        [ASK, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"], BOTH,
+    ),
 }  # fmt: skip
 
 
@@ -482,38 +485,33 @@ def test_a_first_request_that_fails_is_not_sent_again() -> None:
 # ---- challenges: which are answered ----
 
 
-Asked: TypeAlias = "list[tuple[Sequence[Challenge] | None, bytes | None]]"
+class Guessing(Auth):
+    """One that has another answer to every challenge, and notes what comes of each."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def flow(self, exchange: Exchange) -> Flow:
+        for number in count(1):
+            response: ProxyResponse = yield f"Guess {number}"
+            assert response is exchange.response
+            self.told.append(response.status)
 
 
-def guessing() -> tuple[Auth, Asked]:
-    """One that has another answer to every challenge, and the notes of what it was asked."""
-    asked: Asked = []
-
-    class Guessing(Auth):
-        __slots__ = ()
-
-        def answer(
-            self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
-        ) -> Program[Secret[bytes] | None]:
-            yield from ()
-            asked.append((challenges, sent.reveal() if sent else None))
-            return Secret(b"Guess %d" % len(asked))
-
-    return Guessing(), asked
+def guessing() -> tuple[Guessing, Hops]:
+    auth = Guessing()
+    return auth, way(Proxy("http://proxy.test:3128", auth=auth))
 
 
 def test_rounds_are_bounded() -> None:
     """AU-01, AU-18: an endless 407 ends, with what it offered last."""
-    auth, asked = guessing()
-    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), *[ASK] * 50)
+    auth, hops = guessing()
+    done = run(hops, *[ASK] * 50)
     assert isinstance(done.value, ProxyAuthenticationRequired)
     assert [challenge.realm for challenge in done.value.challenges] == ["x"]
     guesses = [f"{ASKED} as Guess {number}" for number in range(1, MAX_ROUNDS + 2)]
     assert story(done) == [*REACHED, *guesses, "hang up"]
-    # It is told each time what was rejected.
-    assert [sent for _, sent in asked] == [
-        None, *(b"Guess %d" % number for number in range(1, MAX_ROUNDS + 1))
-    ]  # fmt: skip
+    assert auth.told == [407] * (MAX_ROUNDS + 1)  # it is told each time that it was rejected
 
 
 WANTS_NOTHING = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
@@ -551,40 +549,144 @@ def test_an_auth_of_the_callers_may_keep_state() -> None:
         def __init__(self) -> None:
             self.count = 0
 
-        def answer(
-            self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
-        ) -> Program[Secret[bytes] | None]:
-            yield from ()
-            self.count += 1
-            return Secret(b"Count %d" % self.count)
+        def flow(self, exchange: Exchange) -> Flow:
+            while not exchange.response or exchange.rejected:
+                self.count += 1
+                yield f"Count {self.count}"
 
-    done = run(way(Proxy("http://proxy.test:3128", auth=Counting())), ASK, OK)
+    hops = way(Proxy("http://proxy.test:3128", auth=Counting()))
+    done = run(hops, ASK, OK)
     assert story(done) == [*REACHED, f"{ASKED} as Count 1", f"{ASKED} as Count 2"]
+    assert story(run(hops, OK)) == [*REACHED, f"{ASKED} as Count 3"]
 
 
-def test_401_is_no_challenge() -> None:
-    """AU-23: it is not what a proxy asks with, and is not answered with its credentials."""
-    auth, asked = guessing()
-    no = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
-    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), no.replace(b"WWW", b"Proxy"))
-    assert type(done.value) is TunnelRefused
-    assert len(asked) == 1
-    done = run(lazy(), no)
-    assert type(done.value) is TunnelRefused
+@pytest.mark.parametrize("field", [b"Proxy-Authenticate", b"WWW-Authenticate"])
+@pytest.mark.parametrize("asked", [0, 1], ids=["at first", "as an answer to credentials"])
+def test_401_is_no_challenge(field: bytes, asked: int) -> None:
+    """AU-23: not answered with a proxy's credentials, but told as failed authentication."""
+    no = b"HTTP/1.1 401 No\r\n%b: Basic realm=x\r\nContent-Length: 0\r\n\r\n" % field
+    auth, hops = guessing()
+    done = run(hops, *[ASK] * asked, no)
+    assert isinstance(done.value, ProxyAuthenticationRequired)
     assert done.value.response.status == 401
+    assert auth.told == [*[407] * asked, 401]
+    assert story(done) == [
+        *REACHED,
+        *[f"{ASKED} as Guess {n}" for n in (1, 2)][: asked + 1],
+        "hang up",
+    ]
+
+
+def test_401_does_not_bring_credentials_about() -> None:
+    """AU-23: those that wait to be asked wait on."""
+    no = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
+    done = run(lazy(), no)
+    assert isinstance(done.value, ProxyAuthenticationRequired)
     assert story(done) == [*REACHED, ASKED, "hang up"]
 
 
 def test_a_407_inside_the_tunnel_is_the_targets() -> None:
     """T2: it follows a 2xx, and so it is neither read nor answered."""
-    auth, asked = guessing()
     inside = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
     for split in every_split(OK + inside):
-        asked.clear()
-        done = run(way(Proxy("http://proxy.test:3128", auth=auth)), *split)
+        auth, hops = guessing()
+        done = run(hops, *split)
         opened(done)
         assert done.left == inside, split
-        assert len(asked) == 1
+        assert auth.told == [200]
+
+
+def test_au_05_a_second_tunnel_begins_with_what_worked() -> None:
+    """By the same way; a new one knows nothing."""
+    hops = lazy()
+    assert story(run(hops, ASK, OK)) == SAME
+    assert story(run(hops, OK)) == [*REACHED, ANSWERED]
+    # Until it is rejected, and then the way begins anew.
+    assert story(run(hops, ASK)) == [*REACHED, ANSWERED, "hang up"]
+    assert story(run(hops, ASK, OK)) == SAME
+    assert story(run(lazy(), ASK, OK)) == SAME
+
+
+def test_what_a_flow_raises_ends_it() -> None:
+    """Also when it is told of the 2xx, and the tunnel is one that nobody may use."""
+
+    class Wary(Auth):
+        def flow(self, exchange: Exchange) -> Flow:
+            response: ProxyResponse = yield "Wary"
+            raise ProxyMisbehaved(f"said {response.status} and proved nothing")
+
+    hops = way(Proxy("http://proxy.test:3128", auth=Wary()))
+    for said, status in ((OK, 200), (ASK, 407), (ASK.replace(b"407", b"403"), 403)):
+        done = run(hops, said)
+        assert isinstance(done.value, ProxyMisbehaved)
+        assert str(done.value) == f"said {status} and proved nothing"
+        assert story(done) == [*REACHED, f"{ASKED} as Wary"]
+
+
+class Bound(Auth):
+    """A handshake of two legs, of which the second is good on the connection of the first."""
+
+    def flow(self, exchange: Exchange) -> Flow:
+        yield "Bound 1"
+        exchange.bound = True
+        yield "Bound 2"
+
+
+BOUND = [f"{ASKED} as Bound {leg}" for leg in (1, 2)]
+
+
+def test_au_20_credentials_that_are_bound_to_a_connection() -> None:
+    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), ASK, OK)
+    opened(done)
+    assert story(done) == [*REACHED, *BOUND]
+
+
+@pytest.mark.parametrize(
+    ("coming", "legs"),
+    [
+        ([WANTS_BASIC + b"Connection: close\r\n\r\n"], 1),
+        ([WANTS_BASIC + b"\r\nno"], 1),
+        ([ASK, b""], 2),
+        ([ASK, RESET], 2),
+    ],
+    ids=["close", "no length", "H1-40 silence", "H1-40 a reset"],
+)
+def test_au_20_and_lose_it(coming: list[Incoming], legs: int) -> None:
+    """There is no way to go on, and the error says why."""
+    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), *coming)
+    assert type(done.value) is ProxyHungUp
+    assert done.value.phase == "auth"
+    assert "in the middle of a handshake" in str(done.value)
+    assert "has to keep it" in str(done.value)
+    assert story(done) == [*REACHED, *BOUND[:legs]]
+
+
+def test_au_20_and_are_called_bad() -> None:
+    """That is an answer to them, where nothing can be asked again elsewhere."""
+    bad = b"HTTP/1.1 400 Bad Token\r\nContent-Length: 0\r\n\r\n"
+    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), ASK, bad)
+    assert isinstance(done.value, TunnelRefused)
+    assert done.value.response.reason == "Bad Token"
+    assert story(done) == [*REACHED, *BOUND, "hang up"]
+
+
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        (b"You sent Basic dTpwYXNzd29yZA==!", b"You sent Basic ***!"),
+        (b"You sent <b>dTpwYXNzd29yZA==</b>", b"You sent <b>***</b>"),
+        (b"You sent nothing", b"You sent nothing"),
+    ],
+)
+@pytest.mark.parametrize("status", [403, 407])
+def test_au_24_a_page_that_shows_the_request_shows_no_credentials(
+    page: bytes, shown: bytes, status: int
+) -> None:
+    no = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%b" % (status, len(page), page)
+    done = run(way(Proxy("http://proxy.test:3128", auth=("u", "password"))), no)
+    assert isinstance(done.value, TunnelRefused)
+    assert done.value.response.body == shown
+    assert "dTpw" not in str(done.value)
 
 
 def test_a_caller_may_bring_credentials() -> None:
@@ -640,12 +742,12 @@ def test_the_first_hop_refuses_the_second_time() -> None:
 
 
 def test_both_hops_challenge() -> None:
-    """And the first does so again when the way is walked again: it may forget, too."""
+    """AU-05: but the first is not made to do so again when the way is walked again."""
     one = Proxy("http://one.test:1", auth=Basic("a", "1", preemptive=False))
     to_two = [*TO_TWO[:2], "ask for two.test:2", "ask for two.test:2 as Basic YTox", TO_TWO[3]]
     ending = WANTS_BASIC + b"\r\n"
-    done = run(way(one, TWO), ASK, OK, ending, NextConnection(), ASK, OK, OK)
-    assert story(done) == [*to_two, ASKED, "hang up", *to_two, AS_TWO]
+    done = run(way(one, TWO), ASK, OK, ending, NextConnection(), OK, OK)
+    assert story(done) == [*to_two, ASKED, "hang up", *TO_TWO, AS_TWO]
 
 
 # ---- fields made for a target ----
@@ -766,6 +868,7 @@ def test_a_refusal_is_an_error_and_nothing_else(no: bytes) -> None:
         (304, TunnelRefused, False),
         (403, TunnelRefused, False),
         (404, TunnelRefused, False),
+        (401, ProxyAuthenticationRequired, False),
         (407, ProxyAuthenticationRequired, False),
         (421, TunnelRefused, True),
         (425, TunnelRefused, True),
@@ -835,10 +938,13 @@ def test_trailers_belong_to_the_response() -> None:
 
 
 def test_no_answer_is_remembered() -> None:
-    """H1-46: a second opening asks as the first did."""
+    """H1-46: a refusal is the answer to one request, and the next one is made all the same."""
     hops = lazy()
-    first, second = run(hops, ASK, OK), run(hops, ASK, OK)
-    assert story(first) == story(second) == SAME
+    for _ in range(2):
+        done = run(hops, NO)
+        assert isinstance(done.value, TunnelRefused)
+        assert story(done) == [*REACHED, ASKED, "hang up"]
+    opened(run(hops, OK))
 
 
 # ---- whatever proxies do ----

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from connect_tunnel import InvalidProxy, Proxy, Target
 from connect_tunnel._fields import RequestFields
 from connect_tunnel._secret import Secret
-from connect_tunnel.auth import Auth, Basic, Bearer, Password
+from connect_tunnel.auth import Auth, Basic, Bearer, Digest, Password, Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from connect_tunnel import Challenge
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -275,6 +277,21 @@ def test_an_auth_is_taken_as_it_is(url: str, auth: Auth | None) -> None:
     assert Proxy(url, auth=auth).auth is auth
 
 
+def ask(proxy: Proxy, challenges: Sequence[Challenge]) -> tuple[str, str]:
+    return "alice", "s3cr3t"
+
+
+async def ask_later(proxy: Proxy, challenges: Sequence[Challenge]) -> None:
+    return None
+
+
+@pytest.mark.parametrize("given", [ask, ask_later])
+def test_an_auth_may_be_a_callable(given: Any) -> None:
+    proxy = Proxy("http://h", auth=given)
+    assert proxy.auth == Prompt(given)
+    assert repr(proxy) == "Proxy('http://h:80', auth=Prompt(...))"
+
+
 def test_its_fields() -> None:
     proxy = Proxy("http://h", headers={"X": "1"})
     assert (proxy.fields, proxy.fields_for) == (RequestFields({"X": "1"}), None)
@@ -311,6 +328,9 @@ IDENTITY: list[tuple[str, dict[str, Any]]] = [
     ("a user", {"auth": ("u", "p")}),
     ("another password", {"auth": ("u", "q")}),
     ("Basic alone", {"auth": Basic("u", "p")}),
+    ("Digest alone", {"auth": Digest("u", "p")}),
+    ("whom to ask", {"auth": ask}),
+    ("whom to ask else", {"auth": ask_later}),
     ("a token", {"auth": Bearer("t")}),
     ("a field", {"headers": {"X": "1"}}),
     ("another value", {"headers": {"X": "2"}}),
@@ -364,8 +384,9 @@ def test_what_nobody_can_read(said: Any) -> None:
         Proxy("http://h"),
         Proxy("https://[fe80::1%eth0]", headers={"X": "1", "Host": "x"}),
         Proxy("https://h", headers=one, require_close_notify=False),
+        Proxy("https://h", auth=ask),
     ],
-    ids=["plain", "fields", "a function that can be found"],
+    ids=["plain", "fields", "a function that can be found", "another, which is asked"],
 )
 def test_one_without_secrets_pickles(proxy: Proxy) -> None:
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -381,10 +402,11 @@ def test_one_without_secrets_pickles(proxy: Proxy) -> None:
         Proxy("http://u@h"),
         Proxy("http://h", auth=("u", "p")),
         Proxy("https://h", auth=Bearer("t")),
+        Proxy("http://h", auth=Digest("u", "p")),
         Proxy("http://h", headers={"Proxy-Authorization": "x"}),
         Proxy("https://h", ssl_context=CONTEXT),
     ],
-    ids=["userinfo", "a user", "a pair", "a token", "a field", "a context"],
+    ids=["userinfo", "a user", "a pair", "a token", "a digest", "a field", "a context"],
 )
 def test_au_24_one_that_holds_a_secret_does_not_leave_the_process(proxy: Proxy) -> None:
     with pytest.raises(TypeError):

@@ -27,6 +27,14 @@ def test_a_hop(hop: Hop, place: str | None, shown: str) -> None:
             assert (proxy, number, of) == (PROXY, hop.number, hop.of)
 
 
+def test_a_hop_remembers_for_those_who_have_credentials() -> None:
+    """AU-05, AU-06: what one learnt is no other's, though the proxy is the same."""
+    one, other = Hop(PROXY), Hop(PROXY)
+    assert one.memory is not None
+    assert one.memory is not other.memory
+    assert Hop(Proxy("http://proxy.test:3128")).memory is None
+
+
 def test_a_route() -> None:
     answers = (ProxyResponse(200), ProxyResponse(204))
     route = Route(("http://a:1", "https://b:2"), answers)

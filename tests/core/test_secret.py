@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connect_tunnel._secret import Secret
+from connect_tunnel._secret import Secret, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,28 @@ def test_au_24_it_has_no_dict_to_look_into() -> None:
         vars(Secret("s3cr3t"))
     with pytest.raises(TypeError, match="a secret cannot be pickled"):
         copy.copy(Secret("s3cr3t"))
+
+
+DIGEST = b'Digest username="u", response="0a4f"'
+
+
+@pytest.mark.parametrize(
+    ("data", "secret", "left"),
+    [
+        (b"as Basic dTpw.", Secret(b"Basic dTpw"), b"as Basic ***."),
+        (b"dTpw and dTpw", Secret(b"Basic dTpw"), b"*** and ***"),
+        (b"Ticket s3cr3t", Secret(b"s3cr3t"), b"Ticket ***"),
+        (b"<pre>%b</pre>" % DIGEST, Secret(DIGEST), b"<pre>Digest ***</pre>"),
+        (DIGEST.replace(b'"', b"&quot;"), Secret(DIGEST), b"Digest ***"),
+        (b"nothing of it", Secret(b"Basic dTpw"), b"nothing of it"),
+        (b"a token", Secret(b"Bearer tok"), b"a token"),
+        (b"nobody sent any", None, b"nobody sent any"),
+        (b"", Secret(b"Basic dTpw"), b""),
+    ],
+    ids=["once", "twice", "no scheme", "Digest", "in HTML", "not there", "too short", "none", ""],
+)
+def test_au_24_a_page_without_it(data: bytes, secret: Secret[bytes] | None, left: bytes) -> None:
+    assert without(data, secret) == left
 
 
 def test_it_is_a_value() -> None:

@@ -10,6 +10,7 @@ from connect_tunnel import Proxy
 from connect_tunnel._route import Hop
 from connect_tunnel._steps import (
     Call,
+    Certificate,
     Dial,
     Enter,
     HangUp,
@@ -37,6 +38,7 @@ VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
     (Dial(ADDRESSES), (ADDRESSES,)),
     (StartTLS(None, "proxy.test"), (None, "proxy.test", True)),
     (StartTLS(None, "proxy.test", require_close_notify=False), (None, "proxy.test", False)),
+    (Certificate(), ()),
     (Send(b"data"), (b"data",)),
     (Peek(), ()),
     (Take(7), (7,)),

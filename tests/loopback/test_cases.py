@@ -24,27 +24,8 @@ SPLITS = ("whole", "bytewise")
 # Most of a case is waiting: for time to run out, for what must not come.
 AT_ONCE = 16
 
-# Cases of what is not there yet.
-LATER = "needs the 407 loop with Digest"
-NEEDS_DIGEST = frozenset(
-    {
-        "adv-407-digest-2alg",
-        "adv-407-nonce-loop",
-        "chromium-mock-close",
-        "chromium-mock-twice",
-        "curl-1008",
-        "curl-1021",
-        "curl-2091-quoted",
-        "curl-206x-sha-256",
-        "curl-265",
-        "curl-388-qop",
-        "curl-551-longnonce",
-    }
-)
 
-
-def test_what_is_left_out() -> None:
-    assert {case.id for case in CASES if case.needs} == NEEDS_DIGEST
+def test_no_case_is_left_out() -> None:
     assert len({case.id for case in CASES}) == len(CASES) == 173
 
 
@@ -70,8 +51,6 @@ def verdict(
         for item in request.session.items:
             match getattr(getattr(item, "callspec", None), "params", None):
                 case {"case": Case() as case, "client": str() as client, "split": str() as split}:
-                    if case.id in NEEDS_DIGEST:
-                        continue
                     playing[case.id, client, split] = pool.submit(
                         play, case, client, clients, contexts, bytewise=split == "bytewise"
                     )
@@ -84,17 +63,7 @@ def verdict(
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case,
-            id=case.id,
-            marks=[pytest.mark.skip(reason=LATER)] if case.id in NEEDS_DIGEST else [],
-        )
-        for case in CASES
-    ],
-)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_case(
     case: Case, client: str, split: str, verdict: Callable[[Case, str, str], list[str]]
 ) -> None:

@@ -25,6 +25,7 @@ from connect_tunnel._net.driver import _PERFORM, Driver
 from connect_tunnel._route import Hop
 from connect_tunnel._steps import (
     Call,
+    Certificate,
     Dial,
     Enter,
     HangUp,
@@ -56,10 +57,10 @@ from .raw import OK
 from .shells import SHELLS, converse, failure, nothing_left, perform, took
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     from connect_tunnel import Challenge
-    from connect_tunnel._secret import Secret
+    from connect_tunnel.auth import Exchange, Flow
 
 MANY = 1 << 24
 HOP = Hop(Proxy("http://p.test:3128"))
@@ -235,6 +236,25 @@ def test_a_program_must_dial_first() -> None:
     assert not driver.holds
     with pytest.raises(AssertionError, match="must dial before it is done"):
         driver.release()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_certificate_of_the_tls_begun_last(
+    shell: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """AU-21: what credentials are bound to; there is none before TLS, or without it."""
+
+    def program() -> Program[bytes | None]:
+        assert (yield from Certificate()) is None
+        yield from Dial([(server.host, server.port)])
+        assert (yield from Certificate()) is None
+        yield from StartTLS(client_context, "127.0.0.1")
+        return (yield from Certificate())
+
+    with nothing_left(), ScriptedProxy(ssl_context=server_context) as server:
+        shown = drive(shell, program())
+        fetched = ssl.get_server_certificate((server.host, server.port))
+    assert shown == ssl.PEM_cert_to_DER_cert(fetched)
 
 
 # --- what a program asks of others ---
@@ -429,12 +449,9 @@ def test_what_is_spoken_unasked_is_no_answer(shell: str) -> None:
 class Slow(Basic):
     """Takes its time between the 407 and the next request."""
 
-    def answer(
-        self, challenges: Sequence[Challenge] | None, sent: Secret[bytes] | None
-    ) -> Program[Secret[bytes] | None]:
-        if challenges is not None:
-            yield from Offload(time.sleep, 0.1)
-        return (yield from super().answer(challenges, sent))
+    def converse(self, exchange: Exchange, challenge: Challenge | None) -> Flow:
+        yield from Offload(time.sleep, 0.1)
+        yield from super().converse(exchange, challenge)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -19,6 +19,7 @@ from connect_tunnel.testing import (
     NextConnection,
     NextRequest,
     Receive,
+    Reply,
     Reset,
     ScriptedProxy,
     ScriptError,
@@ -27,7 +28,7 @@ from connect_tunnel.testing import (
 )
 from connect_tunnel.testing._listener import Listener
 
-from .raw import HEAD, OK, descriptors, dial, receive_all, receive_exactly
+from .raw import HEAD, OK, descriptors, dial, receive_all, receive_exactly, receive_head
 
 if TYPE_CHECKING:
     from connect_tunnel.testing import Step
@@ -66,6 +67,38 @@ def test_heads_are_what_ends_with_an_empty_line() -> None:
         assert proxy.wait_closed()
     assert proxy.heads == [HEAD, HEAD]
     assert proxy.received == [HEAD + b"HELO" + HEAD + b"more"]
+
+
+def test_a_reply_is_made_of_the_last_head() -> None:
+    def answer(head: bytes) -> bytes:
+        return head.upper() if head else b"not asked yet\r\n\r\n"
+
+    script = Reply(answer), Receive(), Receive(b"HELO"), Reply(answer), HalfClose()
+    with ScriptedProxy(*script) as proxy, dial(proxy) as sock:
+        assert receive_head(sock) == b"not asked yet\r\n\r\n"
+        sock.sendall(HEAD + b"HELO")
+        assert receive_all(sock) == HEAD.upper()
+
+
+def test_a_reply_knows_the_head_of_its_own_connection() -> None:
+    script = Receive(), Wait(0.05), Reply(lambda head: head), HalfClose()
+    heads = [HEAD, HEAD.replace(b"a.test", b"b.test")]
+    with ScriptedProxy(*script) as proxy, dial(proxy) as first, dial(proxy) as second:
+        for sock, head in zip((first, second), heads, strict=True):
+            sock.sendall(head)
+        assert [receive_all(sock) for sock in (first, second)] == heads
+
+
+def test_a_reply_that_fails_is_an_error_of_the_script() -> None:
+    def fail(head: bytes) -> bytes:
+        raise LookupError(head.decode())
+
+    with pytest.raises(LookupError, match=r"CONNECT a\.test:1"):  # noqa: SIM117, PT012 - in order
+        with ScriptedProxy(Receive(), Reply(fail)) as proxy:
+            with dial(proxy) as sock:
+                sock.sendall(HEAD)
+                assert receive_all(sock) == b""
+            assert proxy.wait_closed()
 
 
 def test_echo_starts_with_what_was_not_taken() -> None:

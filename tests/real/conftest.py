@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from .proxies import ENTRANCES, Entrance
+from . import kerberos
+from .proxies import ENTRANCES, LOGINS
 from .ring import Missing, Ring, Service, required
 from .shells import SHELLS, Shell
 from .targets import ORIGINS
@@ -15,6 +17,7 @@ from .targets import ORIGINS
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from .entrance import Entrance
     from .shells import Backend
 
 HERE = Path(__file__).parent
@@ -55,11 +58,15 @@ def start(ring: Ring) -> Callable[[Service], None]:
         try:
             ring.start(service)
         except Missing as error:
-            if required():
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+            do_without(str(error))
 
     return start
+
+
+def do_without(reason: str) -> NoReturn:
+    if required():
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -67,8 +74,9 @@ def enter(start: Callable[[Service], None]) -> Callable[[str], Entrance]:
     """Start the proxy behind an entrance, given by its name."""
 
     def enter(name: str) -> Entrance:
-        start(ENTRANCES[name].service)
-        return ENTRANCES[name]
+        entrance = {**ENTRANCES, **LOGINS}[name]
+        start(entrance.service)
+        return entrance
 
     return enter
 
@@ -82,6 +90,24 @@ def entrance(request: pytest.FixtureRequest, enter: Callable[[str], Entrance]) -
 @pytest.fixture
 def origins(start: Callable[[Service], None]) -> None:
     start(ORIGINS)
+
+
+@pytest.fixture
+def no_ticket(
+    ring: Ring, start: Callable[[Service], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be in the Kerberos realm of the proxies, as nobody."""
+    if not find_spec("gssapi"):
+        do_without("gssapi is not installed: it is built where there is libkrb5-dev")
+    start(kerberos.KDC)
+    for name, value in kerberos.environment(ring).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def ticket(no_ticket: None, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in the Kerberos realm of the proxies, as `ring.USER`."""
+    monkeypatch.setenv("KRB5CCNAME", kerberos.log_in(ring))
 
 
 @pytest.fixture(params=SHELLS)

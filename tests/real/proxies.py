@@ -1,101 +1,20 @@
 """The proxies: configurations as small as they can be, and the entrances that they open.
 
-Each turns down `Port.FORBIDDEN` where it can be told so, and wants the password of
-`ring.USER` at the entrances that say so.
+Each turns down `Port.FORBIDDEN` where it can be told so, and wants a login of `ring.USER` at
+the entrances that say so.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from connect_tunnel import Proxy
-
-from .ring import ALLOWED, HOME, PASSWORD, REALM, USER, Port, Ring, Run, Service
+from .entrance import HTDIGEST, HTPASSWD, Entrance, by_name, service, written
+from .ring import ALLOWED, HOME, PASSWORD, REALM, USER, Port, Ring, Run
+from .squid import SQUID, SQUID_BOUND, SQUID_DIGEST, SQUID_KERBEROS, SQUID_NTLM
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# What `openssl passwd -apr1 s3cret` says: the one form that apache and squid both read.
-HTPASSWD = f"{USER}:$apr1$tunnel00$bE/kMelpb9kZ9d2Qzr.2p0\n"
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """One port of a proxy, and how it is to be asked."""
-
-    service: Service
-    port: Port
-    tls: bool = False
-    basic: bool = False
-    close_notify: bool = True  # whether it ends TLS as RFC 8446, 6.1 has it
-
-    @property
-    def name(self) -> str:
-        return self.port.name.lower().replace("_", "-")
-
-    def url(self, ring: Ring) -> str:
-        return f"{'https' if self.tls else 'http'}://localhost:{ring.port(self.port)}"
-
-    def via(self, ring: Ring, *, auth: tuple[str, str] | None = None) -> Proxy:
-        """The way through it, with the right password where it wants one."""
-        return self._proxy(ring, auth or ((USER, PASSWORD) if self.basic else None))
-
-    def without_password(self, ring: Ring) -> Proxy:
-        return self._proxy(ring, None)
-
-    def strict(self, ring: Ring) -> Proxy:
-        """As a proxy is taken by default: one that ends TLS as it should."""
-        return dataclasses.replace(self, close_notify=True).via(ring)
-
-    def as_if(self, ring: Ring, *, tls: bool) -> Proxy:
-        """The wrong scheme for its port."""
-        return dataclasses.replace(self, tls=tls).via(ring)
-
-    def _proxy(self, ring: Ring, auth: tuple[str, str] | None) -> Proxy:
-        context = ring.proxy_authority.context if self.tls else None
-        return Proxy(
-            self.url(ring),
-            auth=auth,
-            ssl_context=context,
-            require_close_notify=self.close_notify,
-        )
-
-
-def squid(ring: Ring, folder: Path) -> Run:
-    tls = f"tls-cert={ring.proxy_authority.cert} tls-key={ring.proxy_authority.key}"
-    passwords = ring.write(folder / "passwords", HTPASSWD)
-    conf = f"""
-        http_port 127.0.0.1:{ring.port(Port.SQUID)} name=open
-        https_port 127.0.0.1:{ring.port(Port.SQUID_TLS)} name=tls {tls}
-        http_port 127.0.0.1:{ring.port(Port.SQUID_BASIC)} name=basic
-        https_port 127.0.0.1:{ring.port(Port.SQUID_TLS_BASIC)} name=tlsbasic {tls}
-        auth_param basic program /usr/lib/squid/basic_ncsa_auth {passwords}
-        auth_param basic realm {REALM}
-        auth_param basic children 1 startup=1
-        acl forbidden port {ring.port(Port.FORBIDDEN)}
-        acl guarded myportname basic tlsbasic
-        acl known proxy_auth REQUIRED
-        http_access deny forbidden
-        http_access deny guarded !known
-        http_access allow all
-        pid_filename {folder}/pid
-        coredump_dir {folder}
-        cache_log {folder}/cache.log
-        access_log stdio:{folder}/access.log
-        netdb_filename none
-        pinger_enable off
-        cache deny all
-        cache_mem 8 MB
-        memory_cache_shared off
-        shutdown_lifetime 0 seconds
-        visible_hostname ring
-        connect_timeout 5 seconds
-        """
-    name = f"ring{ring.base}"  # of its shared memory
-    return Run(["squid", "-N", "-n", name, "-f", written(ring, folder / "squid.conf", conf)])
 
 
 def tinyproxy(ring: Ring, folder: Path) -> Run:
@@ -121,16 +40,17 @@ def tinyproxy_at(ring: Ring, folder: Path, port: Port, extra: str = "") -> Run:
 
 
 APACHE_MODULES = (
-    "mpm_event authn_core authn_file authz_core authz_user auth_basic "
+    "mpm_event setenvif authn_core authn_file authz_core authz_user auth_basic auth_digest "
     "socache_shmcb ssl proxy proxy_connect"
 )
 
 
 def apache(ring: Ring, folder: Path) -> Run:
-    """A proxy at three ports and, at a fourth, an https origin with one file."""
+    """A proxy at four ports and, at a fifth, an https origin with one file."""
     passwords = ring.write(folder / "passwords", HTPASSWD)
+    digests = ring.write(folder / "digests", HTDIGEST)
     ring.write(folder / "page", ORIGIN_PAGE)
-    login = f"AuthType Basic\nAuthName {REALM}\nAuthUserFile {passwords}\nRequire valid-user"
+    login = f"AuthType {{}}\nAuthName {REALM}\nAuthUserFile {{}}\nRequire valid-user"
     proxy = "ProxyRequests On\n<Proxy *>\n{}\n</Proxy>"
     conf = f"""
         ServerName ring
@@ -140,6 +60,8 @@ def apache(ring: Ring, folder: Path) -> Run:
         DefaultRuntimeDir {folder}
         Mutex file:{folder} default
         ErrorLog {folder}/error.log
+        SetEnvIf Proxy-Authorization "^(.{{4}})" SCHEME=$1
+        CustomLog {folder}/access.log "%{{remote}}p %>s %{{SCHEME}}e %U"
         StartServers 1
         ThreadsPerChild 64
         MaxRequestWorkers 256
@@ -148,7 +70,8 @@ def apache(ring: Ring, folder: Path) -> Run:
         """
     for port, inside in (
         (Port.APACHE, proxy.format("Require all granted")),
-        (Port.APACHE_BASIC, proxy.format(login)),
+        (Port.APACHE_BASIC, proxy.format(login.format("Basic", passwords))),
+        (Port.APACHE_DIGEST, proxy.format(login.format("Digest", digests))),
         (Port.APACHE_TLS, tls(ring, "proxy") + proxy.format("Require all granted")),
         (Port.HTTPS, tls(ring, "target")),
     ):
@@ -262,43 +185,55 @@ def envoy_tls(ring: Ring) -> dict[str, Any]:
 
 
 def proxy_py(ring: Ring, folder: Path) -> Run:
+    return proxy_py_at(ring, folder, Port.PROXY_PY)
+
+
+def proxy_py_basic(ring: Ring, folder: Path) -> Run:
+    return proxy_py_at(ring, folder, Port.PROXY_PY_BASIC, "--basic-auth", f"{USER}:{PASSWORD}")
+
+
+def proxy_py_at(ring: Ring, folder: Path, port: Port, *extra: str) -> Run:
     program = HOME / "proxy.py/bin/proxy"
-    where = ["--hostname", "127.0.0.1", "--port", str(ring.port(Port.PROXY_PY))]
+    where = ["--hostname", "127.0.0.1", "--port", str(ring.port(port))]
     small = ["--num-workers", "1", "--num-acceptors", "1", "--log-level", "W"]
-    # Its home, not ours: it makes a ~/.proxy otherwise.
-    return Run([str(program), *where, *small, "--data-dir", str(folder)], {"HOME": str(folder)})
+    argv = [str(program), *where, *small, *extra, "--data-dir", str(folder)]
+    return Run(argv, {"HOME": str(folder)})  # not our home, where it makes a ~/.proxy
 
 
-def written(ring: Ring, path: Path, conf: str) -> str:
-    lines = (line.strip() for line in conf.splitlines())
-    return str(ring.write(path, "".join(f"{line}\n" for line in lines if line)))
-
-
-def service(prepare: Any, *ports: Port) -> Service:
-    return Service(prepare.__name__.replace("_", "-"), ports, prepare)
-
-
-SQUID = service(squid, Port.SQUID, Port.SQUID_TLS, Port.SQUID_BASIC, Port.SQUID_TLS_BASIC)
 TINYPROXY = service(tinyproxy, Port.TINYPROXY)
 TINYPROXY_BASIC = service(tinyproxy_basic, Port.TINYPROXY_BASIC)
-APACHE = service(apache, Port.APACHE, Port.APACHE_TLS, Port.APACHE_BASIC, Port.HTTPS)
+APACHE = service(
+    apache, Port.APACHE, Port.APACHE_TLS, Port.APACHE_BASIC, Port.APACHE_DIGEST, Port.HTTPS
+)
 ENVOY = service(envoy, Port.ENVOY, Port.ENVOY_TLS)
 PROXY_PY = service(proxy_py, Port.PROXY_PY)
+PROXY_PY_BASIC = service(proxy_py_basic, Port.PROXY_PY_BASIC)
 
-ENTRANCES = {
-    entrance.name: entrance
-    for entrance in (
-        Entrance(SQUID, Port.SQUID),
-        Entrance(SQUID, Port.SQUID_TLS, tls=True),
-        Entrance(SQUID, Port.SQUID_BASIC, basic=True),
-        Entrance(SQUID, Port.SQUID_TLS_BASIC, tls=True, basic=True),
-        Entrance(TINYPROXY, Port.TINYPROXY),
-        Entrance(TINYPROXY_BASIC, Port.TINYPROXY_BASIC, basic=True),
-        Entrance(APACHE, Port.APACHE),
-        Entrance(APACHE, Port.APACHE_TLS, tls=True, close_notify=False),
-        Entrance(APACHE, Port.APACHE_BASIC, basic=True),
-        Entrance(ENVOY, Port.ENVOY),
-        Entrance(ENVOY, Port.ENVOY_TLS, tls=True),
-        Entrance(PROXY_PY, Port.PROXY_PY),
-    )
-}
+# What every scenario about tunnels is tried through.
+ENTRANCES = by_name(
+    Entrance(SQUID, Port.SQUID),
+    Entrance(SQUID, Port.SQUID_TLS, tls=True),
+    Entrance(SQUID, Port.SQUID_BASIC, auth="basic"),
+    Entrance(SQUID, Port.SQUID_TLS_BASIC, tls=True, auth="basic"),
+    Entrance(TINYPROXY, Port.TINYPROXY),
+    Entrance(TINYPROXY_BASIC, Port.TINYPROXY_BASIC, auth="basic"),
+    Entrance(APACHE, Port.APACHE),
+    Entrance(APACHE, Port.APACHE_TLS, tls=True, close_notify=False),
+    Entrance(APACHE, Port.APACHE_BASIC, auth="basic"),
+    Entrance(ENVOY, Port.ENVOY),
+    Entrance(ENVOY, Port.ENVOY_TLS, tls=True),
+    Entrance(PROXY_PY, Port.PROXY_PY),
+)
+# What differs from those in its login alone.
+LOGINS = by_name(
+    Entrance(SQUID_DIGEST, Port.SQUID_DIGEST, auth="digest"),
+    Entrance(SQUID_KERBEROS, Port.SQUID_NEGOTIATE, auth="negotiate"),
+    Entrance(SQUID_KERBEROS, Port.SQUID_TLS_NEGOTIATE, tls=True, auth="negotiate"),
+    Entrance(SQUID_KERBEROS, Port.SQUID_CHOICE, auth="negotiate, digest, basic"),
+    Entrance(SQUID_NTLM, Port.SQUID_NTLM, auth="ntlm"),
+    Entrance(SQUID_NTLM, Port.SQUID_NEGOTIATE_NTLM, auth="negotiate"),
+    Entrance(SQUID_BOUND, Port.SQUID_BOUND_NEGOTIATE, tls=True, auth="negotiate"),
+    Entrance(SQUID_BOUND, Port.SQUID_BOUND_NTLM, tls=True, auth="ntlm"),
+    Entrance(APACHE, Port.APACHE_DIGEST, auth="digest"),
+    Entrance(PROXY_PY_BASIC, Port.PROXY_PY_BASIC, auth="basic"),
+)

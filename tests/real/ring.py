@@ -2,7 +2,8 @@
 
 One `Ring` lives as long as a pytest session. It starts a service when a test first asks for
 it, and the kernel ends every service with this process (PR_SET_PDEATHSIG), however that ends.
-What the services are is told in `proxies.py` and `targets.py`.
+What the services are is told in `proxies.py`, `squid.py`, `socks.py`, `unix.py`, `haproxy.py`,
+`kerberos.py` and `targets.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import grp
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -22,7 +24,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import trustme
 
@@ -39,6 +41,7 @@ HOME = Path(
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0  # squid needs 1.7 to leave, and takes its shared memory with it
 LISTEN = "0A"  # the state's number in /proc/net/tcp
+ACCEPTS = 0x10000  # the same in the flags of /proc/net/unix
 
 
 class Port(enum.IntEnum):
@@ -48,14 +51,35 @@ class Port(enum.IntEnum):
     SQUID_TLS = enum.auto()
     SQUID_BASIC = enum.auto()
     SQUID_TLS_BASIC = enum.auto()
+    SQUID_DIGEST = enum.auto()
+    SQUID_NEGOTIATE = enum.auto()
+    SQUID_TLS_NEGOTIATE = enum.auto()
+    SQUID_CHOICE = enum.auto()  # Negotiate, Digest and Basic
+    SQUID_NTLM = enum.auto()
+    SQUID_NEGOTIATE_NTLM = enum.auto()  # NTLM within Negotiate, as Windows proxies have it
+    SQUID_BOUND_NEGOTIATE = enum.auto()  # TLS, and the login must name its certificate
+    SQUID_BOUND_NTLM = enum.auto()  # likewise
     TINYPROXY = enum.auto()
     TINYPROXY_BASIC = enum.auto()
     APACHE = enum.auto()
     APACHE_TLS = enum.auto()
     APACHE_BASIC = enum.auto()
+    APACHE_DIGEST = enum.auto()
     ENVOY = enum.auto()
     ENVOY_TLS = enum.auto()
     PROXY_PY = enum.auto()
+    PROXY_PY_BASIC = enum.auto()
+    MICROSOCKS = enum.auto()
+    MICROSOCKS_LOGIN = enum.auto()
+    DANTE = enum.auto()
+    OPENSSH = enum.auto()  # the client, with sshd behind it
+    HAPROXY = enum.auto()  # wants the PROXY protocol, and has squid behind it
+    KDC = enum.auto()
+    # What asks who logs in, for squid: see verifier.py, which wants these in a row.
+    VERIFY_NTLM = enum.auto()
+    VERIFY_NEGOTIATE = enum.auto()
+    VERIFY_BOUND_NTLM = enum.auto()
+    VERIFY_BOUND_NEGOTIATE = enum.auto()
     DEAD = enum.auto()  # a proxy that is not there
     FORBIDDEN = enum.auto()  # proxies that can be told so refuse it
     # From here to REFUSED: what proxies let their clients reach.
@@ -94,6 +118,16 @@ class Service:
     name: str
     ports: Collection[Port]
     prepare: Callable[[Ring, Path], Run]
+    needs: Collection[Service] = ()  # started before it is prepared
+    sockets: Collection[str] = ()  # Unix sockets in its folder, where it is ready as well
+
+
+class Rights(TypedDict, total=False):
+    """What `subprocess` is told where root gives its rights away."""
+
+    user: str
+    group: str
+    extra_groups: list[str]
 
 
 class Authority:
@@ -131,11 +165,11 @@ class Ring:
             if process.poll() is not None:
                 raise RuntimeError(f"{service.name} is gone\n{self.log(service.name)}")
             return
+        for needed in service.needs:
+            self.start(needed)
         folder = self._make_folder(self.folder / service.name)
         run = service.prepare(self, folder)
-        program = shutil.which(run.argv[0], path=PATH)
-        if not program:
-            raise Missing(f"{run.argv[0]} is not installed: see tests/real/install.sh")
+        program = find(run.argv[0])
         drop = self.by_root and run.as_nobody and everyone_reaches(Path(program))
         with (folder / "out.log").open("wb") as log:
             process = subprocess.Popen(
@@ -146,16 +180,16 @@ class Ring:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                user=self.account if drop else None,
-                group=self.group if drop else None,
-                extra_groups=[] if drop else None,
+                **self._rights(drop=drop),
             )
         self._running[service.name] = process
         self._wait_until_ready(service, process)
 
     def _wait_until_ready(self, service: Service, process: subprocess.Popen[bytes]) -> None:
         """Read readiness from /proc, so that no server sees a connection that is no test's."""
-        wanted = {self.port(port) for port in service.ports}
+        folder = self.folder / service.name
+        wanted: set[int | str] = {self.port(port) for port in service.ports}
+        wanted |= {str(folder / name) for name in service.sockets}
         deadline = time.monotonic() + START_SECONDS
         while not wanted <= listening():
             if process.poll() is not None:
@@ -166,6 +200,24 @@ class Ring:
                 time.sleep(0.01)
                 continue
             raise RuntimeError(f"{service.name} {why}\n{self.log(service.name)}")
+
+    def call(self, argv: list[str], env: Mapping[str, str], text: str = "") -> None:
+        """Run what prepares a service, as the account that the service runs as."""
+        done = subprocess.run(
+            [find(argv[0]), *argv[1:]],
+            check=False,
+            env={**os.environ, **env},
+            input=text,
+            text=True,
+            capture_output=True,
+            cwd=self.folder,
+            **self._rights(drop=self.by_root),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{argv[0]} failed: {done.stdout}{done.stderr}")
+
+    def _rights(self, *, drop: bool) -> Rights:
+        return {"user": self.account, "group": self.group, "extra_groups": []} if drop else {}
 
     def write(self, path: Path, content: str | bytes, mode: int = 0o644) -> Path:
         """Write a file that the services may read."""
@@ -208,6 +260,13 @@ class Ring:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def find(program: str) -> str:
+    path = shutil.which(program, path=PATH)
+    if not path:
+        raise Missing(f"{program} is not installed: see tests/real/install.sh")
+    return path
+
+
 def free_block(size: int) -> int:
     """The first of `size` free ports in a row, below those that the kernel gives to clients."""
     for base in random.sample(range(10000, 32000 - size, size), 50):
@@ -239,9 +298,9 @@ def has_ipv6() -> bool:
     return True
 
 
-def listening() -> set[int]:
-    """The TCP ports that anybody on this machine listens at."""
-    ports = set[int]()
+def listening() -> set[int | str]:
+    """The TCP ports and the Unix sockets that anybody on this machine listens at."""
+    ports = set[int | str]()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         if not table.exists():
             continue  # a kernel without IPv6
@@ -249,6 +308,11 @@ def listening() -> set[int]:
             _, local, _, state, *_ = line.split()
             if state == LISTEN:
                 ports.add(int(local.rpartition(":")[2], 16))
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        _, _, _, flags, _, _, _, *path = line.split()
+        if int(flags, 16) & ACCEPTS:
+            # haproxy binds under a name of its own and moves what it bound, before it listens.
+            ports.update(re.sub(r"\.[0-9]+\.tmp$", "", name) for name in path)
     return ports
 
 

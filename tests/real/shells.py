@@ -47,6 +47,8 @@ class Stream(Protocol):
 
     @property
     def response(self) -> ProxyResponse: ...
+    @property
+    def port(self) -> int: ...  # ours, by which a proxy's log names the connection
     async def send(self, data: bytes) -> None: ...
     async def receive(self) -> bytes: ...  # b"" at the end
     async def send_eof(self) -> None: ...
@@ -61,6 +63,12 @@ class Stream(Protocol):
     ) -> None: ...
 
 
+class Opener(Protocol):
+    """A dialer, which remembers what the proxy said."""
+
+    async def open(self, target: str) -> Stream: ...
+
+
 class Shell(Protocol):
     """A way of calling the library."""
 
@@ -70,6 +78,8 @@ class Shell(Protocol):
     async def ask(self, target: str, via: Via) -> ProxyResponse:
         """The refusal as a value, its body read."""
         ...
+
+    def dialer(self, via: Via) -> Opener: ...
 
 
 class Closing:
@@ -96,6 +106,10 @@ class SyncStream(Closing):
     def response(self) -> ProxyResponse:
         return self.tunnel.response
 
+    @property
+    def port(self) -> int:
+        return local_port(self.tunnel)
+
     async def send(self, data: bytes) -> None:
         await in_thread(self.tunnel.write, data, timeout=SECONDS)
 
@@ -120,6 +134,10 @@ class AsyncStream(Closing):
     def response(self) -> ProxyResponse:
         return self.tunnel.response
 
+    @property
+    def port(self) -> int:
+        return local_port(self.tunnel)
+
     async def send(self, data: bytes) -> None:
         with anyio.fail_after(SECONDS):
             await self.tunnel.send(data)
@@ -141,6 +159,22 @@ class AsyncStream(Closing):
         await self.tunnel.aclose()
 
 
+class SyncOpener:
+    def __init__(self, via: Via) -> None:
+        self.dialer = Dialer(via, timeout=SECONDS)
+
+    async def open(self, target: str) -> Stream:
+        return SyncStream(await in_thread(self.dialer.open_tunnel, target))
+
+
+class AsyncOpener:
+    def __init__(self, via: Via) -> None:
+        self.dialer = AsyncDialer(via, timeout=SECONDS)
+
+    async def open(self, target: str) -> Stream:
+        return AsyncStream(await self.dialer.open_tunnel(target))
+
+
 class SyncShell:
     backend: Backend = "asyncio"  # runs the scenario, and is not seen by the library
 
@@ -154,6 +188,9 @@ class SyncShell:
         with Dialer(via, timeout=SECONDS) as dialer, dialer.request_tunnel(target) as answer:
             assert isinstance(answer, Refusal)
             return answer.read()
+
+    def dialer(self, via: Via) -> Opener:
+        return SyncOpener(via)
 
 
 class AsyncShell:
@@ -170,12 +207,21 @@ class AsyncShell:
                 assert not isinstance(answer, AsyncTunnel)
                 return await answer.read()
 
+    def dialer(self, via: Via) -> Opener:
+        return AsyncOpener(via)
+
 
 SHELLS: dict[str, Shell] = {
     "sync": SyncShell(),
     "asyncio": AsyncShell("asyncio"),
     "trio": AsyncShell("trio"),
 }
+
+
+def local_port(tunnel: Tunnel | AsyncTunnel) -> int:
+    _, port, *_ = tunnel.get_extra_info("client_addr")
+    assert isinstance(port, int)
+    return port
 
 
 async def receive_exactly(stream: Stream, size: int) -> bytes:

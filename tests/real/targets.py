@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .proxies import APACHE, written
+from .entrance import written
+from .proxies import APACHE
 from .ring import PASSWORD, Port, Ring, Run, Service
 
 BANNER = b"220 ring ready\r\n"

@@ -15,7 +15,7 @@ from .shells import AsyncStream, Shell, echoed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .proxies import Entrance
+    from .entrance import Entrance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("origins")]
 

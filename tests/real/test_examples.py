@@ -18,7 +18,7 @@ from .test_ssh import ACCOUNT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .proxies import Entrance
+    from .entrance import Entrance
 
     Start = Callable[[Service], None]
     Example = Callable[..., str]

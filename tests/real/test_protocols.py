@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from .proxies import Entrance
+    from .entrance import Entrance
     from .shells import Shell
 
 CLIENT_SECONDS = 10.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .proxies import Entrance
+    from .entrance import Entrance
 
 ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
 COMMAND = "printf 'tunnel %s' ok; cat"
@@ -53,7 +53,7 @@ def server(ring: Ring, start: Callable[[Service], None]) -> Server:
 
 def relay(ring: Ring, entrance: Entrance, words: list[str]) -> tuple[list[str], dict[str, str]]:
     """The relay's command line and environment: a URL cannot hold a context."""
-    password = f"{USER}:{PASSWORD}@" if entrance.basic else ""
+    password = f"{USER}:{PASSWORD}@" if entrance.auth else ""
     url = entrance.url(ring).replace("://", f"://{password}")
     environment = {**os.environ, "SSL_CERT_FILE": str(ring.proxy_authority.ca)}
     return [*RELAY, *words, "-x", url], environment

@@ -8,7 +8,7 @@ import pytest
 
 from connect_tunnel import TunnelBroken
 
-from .proxies import ENTRANCES, Entrance
+from .proxies import ENTRANCES
 from .ring import PASSWORD, Port, Ring, has_ipv6, required
 from .shells import Shell, echoed, receive_exactly
 from .targets import BANNER
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connect_tunnel import Proxy
+
+    from .entrance import Entrance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("origins")]
 
