@@ -68,9 +68,9 @@ class Timeout(Frozen):
     @classmethod
     def parse(cls, timeout: TimeoutLike) -> Timeout:
         """Read what a caller may say: seconds, None, or a Timeout."""
-        if isinstance(timeout, Timeout):
-            return timeout
-        return _of(timeout) if isinstance(timeout, float | int) else cls(timeout)
+        if isinstance(timeout, (int, float)):  # twice as fast as a union
+            return _of(timeout)
+        return timeout if isinstance(timeout, Timeout) else cls(timeout)
 
     def of(self, phase: Phase) -> float | None:
         """The limit of the part that a phase belongs to."""

@@ -7,7 +7,7 @@ cut short is the last one, closing wakes whoever waits. The shells add how to wa
 from __future__ import annotations
 
 import ssl
-from threading import RLock
+from _thread import RLock  # what threading.RLock() calls for, at the price of one more call
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed

@@ -57,7 +57,7 @@ class TLSLayer:
         self._incoming: Final = ssl.MemoryBIO()
         self._outgoing: Final = ssl.MemoryBIO()
         self._lock: Final = RLock()  # as in `Stream`: a handler may close it meanwhile
-        self._outbox = memoryview(b"")
+        self._outbox: bytes | memoryview = b""
         self._seen = b""  # decrypted, and not taken yet
         self._ended = False
         self._bye = False
@@ -170,7 +170,7 @@ class TLSLayer:
             self._incoming.write_eof()
         return True
 
-    def send_now(self, data: memoryview) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         """Encrypt some of the data, once what was encrypted before is gone."""
         with self._lock:
             if self._outbox and not self._drain():
@@ -187,12 +187,14 @@ class TLSLayer:
     def _drain(self) -> bool:
         if self._outgoing.pending:
             data = self._outgoing.read()
-            self._outbox = memoryview(b"".join((self._outbox, data)) if self._outbox else data)
+            self._outbox = b"".join((self._outbox, data)) if self._outbox else data
         while self._outbox:
             count = self._below.send_now(self._outbox)
             if not count:
                 return False
-            self._outbox = self._outbox[count:]
+            # Not an empty view: of those with nothing to send there may be thousands.
+            rest = memoryview(self._outbox)[count:]
+            self._outbox = rest or b""
         return self._below.flush_now()
 
     def end_now(self) -> None:

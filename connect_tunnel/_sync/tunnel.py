@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import warnings
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from connect_tunnel._errors import TunnelTimeout
@@ -17,7 +18,7 @@ from connect_tunnel._route import Route
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
-from .wait import run, until_ready
+from .wait import run, watch
 
 if TYPE_CHECKING:
     import ssl
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from connect_tunnel._net.waits import Operation
     from connect_tunnel._response import ProxyResponse
     from connect_tunnel._route import Hops
+
+    from .wait import Watch
 
 T = TypeVar("T")
 
@@ -44,7 +47,8 @@ class Tunnel:
     """
 
     __slots__ = (
-        "__weakref__", "_drained", "_hops", "_plain", "_responses", "_stream", "target"
+        "__weakref__", "_drained", "_hops", "_plain", "_readable", "_responses", "_stream",
+        "target",
     )  # fmt: skip
 
     def __init__(
@@ -54,12 +58,19 @@ class Tunnel:
         self._stream: Stream = stream
         self._plain: Final = isinstance(stream.layer, SocketLayer)
         self._drained = False
+        self._readable: Watch | None = None  # made by the first who waits
         self._hops: Final = hops
         self._responses: Final = responses
 
     @property
     def response(self) -> ProxyResponse:
-        """The 2xx that opened it, of the last hop."""
+        """The 2xx that opened it, of the last hop.
+
+        Raises:
+            LookupError: There is none, as the target was dialled directly.
+        """
+        if not self._responses:
+            raise LookupError("no proxy answered: the tunnel is direct")
         return self._responses[-1]
 
     @property
@@ -211,17 +222,18 @@ class Tunnel:
         return extra_info(self._stream, name)
 
     def _wait_to_read(self, max_bytes: int, timeout: float | None) -> bytes:
-        stream, deadline = self._stream, Deadline(timeout)
+        stream = self._stream
+        at = None if timeout is None else monotonic() + timeout
         if not stream.take_turn(READ):
             raise _busy("reading from")
         try:
-            while True:
-                until_ready(stream.sock, READ, deadline)
-                stream.check_open()
+            if self._readable is None:
+                self._readable = watch(stream.sock, READ)
+            while self._readable(at):
+                if stream.closed:
+                    stream.check_open()
                 if (data := stream.receive_now(max_bytes)) is not None:
                     return data
-        except Expired:
-            pass
         finally:
             stream.end_turn(READ)
         raise self._late("no data came", timeout, "tunnel")
@@ -260,7 +272,8 @@ class Tunnel:
 
     def __repr__(self) -> str:
         state = " closed" if self._stream.closed else ""
-        return f"<Tunnel to {self.target} through {self._hops[-1].proxy.url}{state}>"
+        way = f"through {self._hops[-1].proxy.url}" if self._hops else "directly"
+        return f"<Tunnel to {self.target} {way}{state}>"
 
 
 def _busy(doing: str) -> RuntimeError:

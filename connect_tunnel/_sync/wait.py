@@ -9,8 +9,8 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from itertools import chain
-from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
@@ -18,12 +18,13 @@ from connect_tunnel._net.waits import READ, WRITE, AnyReady, Deadline, Expired, 
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from connect_tunnel._net.waits import Operation, Wait
 
     Interests: TypeAlias = Sequence[tuple[socket.socket, int]]
+    Watch: TypeAlias = Callable[[float | None], list[tuple[int, int]]]
 
 T = TypeVar("T")
 
@@ -38,7 +39,11 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
         wait = next(operation)
         while True:
             try:
-                result = _perform(wait, deadline)
+                result: Any = None
+                if type(wait) is Ready:  # as nearly all are
+                    until_ready(wait.sock, wait.direction, deadline)
+                else:
+                    result = _perform(wait, deadline)
             except Exception as error:  # noqa: BLE001 - the operation decides what it means
                 wait = operation.throw(error)
             else:
@@ -57,7 +62,7 @@ def until_ready(sock: socket.socket, direction: int, deadline: Deadline) -> None
     Raises:
         Expired: The deadline passed.
     """
-    if not _poll([(sock, direction)], deadline.at):
+    if not watch(sock, direction)(deadline.at):
         raise Expired
 
 
@@ -91,27 +96,38 @@ if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for s
         found = select.select(readers, writers, writers, left)
         return [(number, 0) for number in chain.from_iterable(found)]
 
+    def watch(sock: socket.socket, direction: int) -> Watch:
+        return lambda at: _poll([(sock, direction)], at)
+
 else:
 
     def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
         """The descriptors that are ready and for what, none if that time comes first."""
         poller = select.poll()
-        if len(interests) == 1:
-            sock, direction = interests[0]
-            poller.register(sock.fileno(), _EVENTS[direction])
-        else:
-            wanted: dict[int, int] = {}
-            for sock, direction in interests:
-                number = sock.fileno()
-                wanted[number] = wanted.get(number, 0) | _EVENTS[direction]
-                poller.register(number, wanted[number])
-        while True:
-            left = None if at is None else at - monotonic()
-            if left is not None and left <= 0:
-                return []
-            # Rounded up: to wake a moment early would mean to spin.
-            if found := poller.poll(None if left is None else ceil(min(left, _DAY) * 1000)):
-                return found
+        wanted: dict[int, int] = {}
+        for sock, direction in interests:
+            number = sock.fileno()
+            wanted[number] = wanted.get(number, 0) | _EVENTS[direction]
+            poller.register(number, wanted[number])
+        return _until(poller, at)
 
-    _DAY = 86400.0  # poll counts milliseconds in 32 bits
+    def watch(sock: socket.socket, direction: int) -> Watch:
+        """A wait for one socket, to be used again and again by one thread at a time.
+
+        It gives something if the socket is ready, and nothing if that time comes first.
+        """
+        poller = select.poll()
+        poller.register(sock.fileno(), _EVENTS[direction])
+        return partial(_until, poller)
+
+    def _until(poller: select.poll, at: float | None) -> list[tuple[int, int]]:
+        if at is None:
+            return poller.poll()
+        while (left := at - monotonic()) > 0:
+            # Rounded up: to wake a moment early would mean to spin.
+            if found := poller.poll(min(int(left * 1000) + 1, _DAY)):
+                return found
+        return []
+
+    _DAY = 86_400_000  # in milliseconds, which poll counts in 32 bits
     _EVENTS = {READ: select.POLLIN, WRITE: select.POLLOUT}

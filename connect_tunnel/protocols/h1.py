@@ -10,6 +10,7 @@ proxies send: no reason phrase, bare LF, folded fields, octets outside ASCII.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ _HEAD = re.compile(
     rb"){0,256})"  # MAX_FIELDS
     rb"\r?\n"
 )
+_LINE = 128  # no status line of those we know is half as long
 _END = re.compile(rb"\n\r?\n")
 _START = b"HTTP/1."
 
@@ -72,7 +74,7 @@ def read_answer() -> Program[tuple[ProxyResponse, bool]]:
         ProxyMisbehaved: It is not the head of an HTTP/1 response, or too much of one.
         ProxyHungUp: The connection ended before the head did.
     """
-    head = bytearray()
+    head: bytes | bytearray = b""
     interim, received = 0, b""
     while True:
         try:
@@ -82,26 +84,33 @@ def read_answer() -> Program[tuple[ProxyResponse, bool]]:
         except ProxyHungUp as gone:
             raise _told(gone, bytes(head) or received) from gone.__cause__
         before = len(head)
-        head += seen
+        if before:
+            head = bytearray(head) if isinstance(head, bytes) else head
+            head += seen
+        else:
+            head = seen  # nearly always all of it: not worth a copy
         if before < len(_START) and not head.startswith(_START[: len(head)]):
             # Recognised by its first octets, so that a server of another kind, which
             # waits for us to speak, is told apart at once and not by a timeout.
             raise _not_http(bytes(head))
         # The end is sought in the new bytes and the last few: searching from the start
         # each time would cost 28 s of CPU for 64 KiB that come one by one.
-        found = _END.search(head, max(0, before - 2))
+        found = _END.search(head, before - 2 if before > 2 else 0)
         end = found.end() if found else len(head)
         # All of an unfinished head is the proxy's, so it is taken as it comes.
         yield from Take(end - before)
-        _check_size(head, end)
+        if end > MAX_HEAD:
+            raise ProxyMisbehaved(
+                f"sent more than {MAX_HEAD // 1024} KiB of head",
+                kind="too_large", received=escape(bytes(head[:64])),
+            )  # fmt: skip
         if found:
             response = parse_head(bytes(head[:end]))
             if response.status >= 200:
                 return response, len(head) > end
             interim += 1
             _check_interim(response, interim)
-            received = bytes(head[:end])
-            head.clear()
+            received, head = bytes(head[:end]), b""
 
 
 def parse_head(head: bytes) -> ProxyResponse:
@@ -110,6 +119,16 @@ def parse_head(head: bytes) -> ProxyResponse:
     Raises:
         ProxyMisbehaved: It is not the head of an HTTP/1 response.
     """
+    return _parse_again(head) if len(head) < _LINE and head.count(b"\n") == 2 else _parse(head)
+
+
+@lru_cache(maxsize=64)
+def _parse_again(head: bytes) -> ProxyResponse:
+    """A status line alone: each proxy has its own, and says it with every tunnel."""
+    return _parse(head)
+
+
+def _parse(head: bytes) -> ProxyResponse:
     found = _HEAD.fullmatch(head)
     if found is None:
         if len(_END.sub(b"", head).splitlines()) > MAX_FIELDS + 1:
@@ -149,14 +168,6 @@ _SILENCE = (
     "it may speak TLS on this port (https://) or SOCKS, accept only some clients, or have "
     "failed to reach the target"
 )
-
-
-def _check_size(head: bytearray, size: int) -> None:
-    if size > MAX_HEAD:
-        raise ProxyMisbehaved(
-            f"sent more than {MAX_HEAD // 1024} KiB of head",
-            kind="too_large", received=escape(bytes(head[:64])),
-        )  # fmt: skip
 
 
 # What other servers greet with, or answer to a request in the clear.
