@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+import os
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from ._errors import InvalidProxy, InvalidTarget
+from ._errors import InvalidProxy
 from ._fields import RequestFields
 from ._frozen import Frozen
-from ._target import Target
-from .auth import Auth, Password
+from ._proxy_url import ProxyURL, Unusable, read_url
+from .auth._auth import Auth
 
 if TYPE_CHECKING:
     import ssl  # noqa: TID251 - the type of a context
     from collections.abc import Callable
 
     from ._fields import FieldsLike
+    from ._target import Target
+    from .auth._prompt import Ask
 
+AuthLike: TypeAlias = "tuple[str, str] | Auth | Ask"
 ProxyLike: TypeAlias = "str | Proxy"
-
-_PORTS = {"http": 80, "https": 443}  # as Go and Chromium have it; curl would say 1080
-_LATER = frozenset({"socks", "socks4", "socks4a", "socks5", "socks5h", "unix"})
-_URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-    r"(?:(?P<userinfo>[^/?#@\s]*)@)?"
-    r"(?P<host>\[[^\]/?#@\s]*\]|[^:/?#@\[\]\s]*)"
-    r"(?::(?P<port>[0-9]*))?"
-    r"/?"
-)
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ZONED = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)%(?P<zone>[A-Za-z0-9._~-]+)\]")
-_ODD_CREDENTIALS = "give odd passwords as auth=(user, password), or percent-encode them"
-
-
-class _Unusable(ValueError):
-    """Why there is no such proxy, and what may help. Never leaves this module."""
-
-    hint: str | None = None
+Resolve: TypeAlias = Literal["proxy", "local"]
 
 
 class Proxy(Frozen):
-    """An HTTP proxy: an immutable value, and the whole identity of a way through it.
+    """A proxy: an immutable value, and the whole identity of a way through it.
 
     Args:
         url: "http://host:port" or "https://host:port", where the scheme says how to reach
-            *the proxy*. Userinfo is taken as credentials, percent-decoded, and is in no
-            attribute, repr or message afterwards.
-        auth: A pair of user and password, or an `auth.Auth`.
+            *the proxy*; "unix:///path" for an HTTP proxy behind a Unix socket; or, for a SOCKS
+            proxy, "socks5h://host:port" and "socks4a://host:port", which look names up
+            themselves, and "socks5://" and "socks4://", for which this machine does (extra:
+            `connect_tunnel[socks]`). Userinfo is taken as credentials, percent-decoded, and is
+            in no attribute, repr or message afterwards.
+        auth: A pair of user and password, an `auth.Auth`, or a callable that gives one of these
+            for a proxy and its challenges (see `auth.Prompt`).
         headers: Fields for CONNECT alone: a mapping, pairs, or a callable that gives one of
             these for a target. A value of None leaves a field out that would be sent.
         ssl_context: For TLS with the proxy. It is used as it is and never changed; without
@@ -55,12 +44,18 @@ class Proxy(Frozen):
         http2: Whether HTTP/2 may be offered. This version does not speak it.
         require_close_notify: Whether an end of TLS without its close_notify counts as a
             truncation rather than an end (RFC 9112, 9.8).
+        unix_path: The Unix socket that it is behind, where the URL tells how to speak with it.
+        proxy_protocol: The version of HAProxy's PROXY protocol to begin with, for a load
+            balancer that expects it.
+        resolve: Who looks up the names of targets: "proxy", or "local" for this machine, which
+            then asks the proxy for the first of their addresses.
 
     Attributes:
-        scheme: "http" or "https".
+        scheme: "http", "https", or one of the four of SOCKS.
         host: The host; an IPv6 address without brackets, with its zone if it has one.
         port: The port.
         url: The URL without userinfo.
+        unix_path: As given, or from the URL.
 
     Raises:
         InvalidProxy: The URL or a field cannot be used. The message never shows the URL,
@@ -68,8 +63,8 @@ class Proxy(Frozen):
     """
 
     __slots__ = (
-        "auth", "endpoint", "fields", "fields_for", "host", "port",
-        "require_close_notify", "scheme", "ssl_context", "url",
+        "auth", "endpoint", "fields", "fields_for", "host", "port", "proxy_protocol",
+        "require_close_notify", "resolve", "scheme", "ssl_context", "unix_path", "url",
     )  # fmt: skip
 
     auth: Auth | None
@@ -78,43 +73,44 @@ class Proxy(Frozen):
     fields_for: Callable[[Target], Any] | None
     host: str
     port: int
+    proxy_protocol: Literal[1, 2] | None
     require_close_notify: bool
+    resolve: Resolve
     scheme: str
     ssl_context: ssl.SSLContext | None
+    unix_path: str | None
     url: str
 
     def __init__(  # noqa: PLR0913 - all that a proxy can differ in
         self,
         url: str,
         *,
-        auth: tuple[str, str] | Auth | None = None,
+        auth: AuthLike | None = None,
         headers: FieldsLike | None = None,
         ssl_context: ssl.SSLContext | None = None,
         http1: bool = True,
         http2: bool = False,
         require_close_notify: bool = True,
+        unix_path: str | os.PathLike[str] | None = None,
+        proxy_protocol: Literal[1, 2] | None = None,
+        resolve: Resolve = "proxy",
     ) -> None:
         read: _Read | InvalidProxy
         try:
-            read = _read(url, auth, headers)
+            read = _read(url, auth, headers, unix_path)
         except ValueError as error:
             read = InvalidProxy(*error.args[:1], hint=getattr(error, "hint", None))
         # From here on nothing that may hold a secret is a local of a frame that can fail.
         del url, auth, headers
         if isinstance(read, InvalidProxy):
             raise read
-        scheme, host, endpoint, credentials, fields, fields_for = read
         self._set(
-            scheme=scheme,
-            host=host,
-            port=endpoint.port,
-            endpoint=endpoint,
-            url=f"{scheme}://{_authority(host, endpoint.port)}",
-            auth=credentials,
-            fields=fields,
-            fields_for=fields_for,
+            **read._asdict(),
+            port=read.endpoint.port,
             ssl_context=ssl_context,
             require_close_notify=require_close_notify,
+            proxy_protocol=proxy_protocol,
+            resolve=resolve,
         )
         _check(self, http1=http1, http2=http2)
 
@@ -141,8 +137,8 @@ class Proxy(Frozen):
 
     def _facts(self) -> tuple[object, ...]:
         return (
-            self.url, self.auth, self.fields, self.fields_for,
-            self.ssl_context, self.require_close_notify,
+            self.url, self.auth, self.fields, self.fields_for, self.ssl_context,
+            self.require_close_notify, self.unix_path, self.proxy_protocol, self.resolve,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -156,31 +152,79 @@ class Proxy(Frozen):
         return f"Proxy({self.url!r}{auth})"
 
 
-_Read: TypeAlias = (
-    "tuple[str, str, Target, Auth | None, RequestFields, Callable[[Target], Any] | None]"
-)
+class _Read(NamedTuple):
+    """What of a proxy is read rather than taken as it is."""
+
+    scheme: str
+    host: str
+    endpoint: Target
+    url: str
+    unix_path: str | None
+    auth: Auth | None
+    fields: RequestFields
+    fields_for: Callable[[Target], Any] | None
 
 
-def _read(url: object, auth: object, headers: FieldsLike | None) -> _Read:
-    scheme, userinfo, host, port = _split(url)
-    host, endpoint = _read_host(host, port)
-    if userinfo and auth is not None:
-        raise _Unusable("the proxy's credentials are given twice, in the URL and as auth")
+def _read(url: object, auth: object, headers: FieldsLike | None, unix_path: object) -> _Read:
+    place = read_url(url)
+    if place.userinfo and auth is not None:
+        raise Unusable("the proxy's credentials are given twice, in the URL and as auth")
+    credentials = _read_auth(place.userinfo or auth, place.scheme)
+    if credentials is not None and (complaint := credentials.complaint(place.scheme)):
+        raise Unusable(complaint)
+    fields_for = headers if callable(headers) else None
+    fields = RequestFields(() if headers is None or callable(headers) else headers)
+    if credentials is not None and fields.credentials is not None:
+        raise Unusable("the proxy's credentials are given twice, as auth and among the headers")
+    if headers is not None and place.scheme.startswith("socks"):
+        raise Unusable("a SOCKS proxy is told no headers")
+    return _Read(
+        place.scheme, place.host, place.endpoint, _shown_url(place),
+        _read_path(place, unix_path), credentials, fields, fields_for,
+    )  # fmt: skip
+
+
+def _read_path(place: ProxyURL, path: object) -> str | None:
+    if path is None:
+        return place.path
+    if place.path is not None:
+        raise Unusable("the proxy's Unix socket is given twice, in the URL and as unix_path")
+    read = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(read, str) or not read or "\0" in read[1:]:
+        # One that begins with NUL is Linux's way to name a socket without a file.
+        raise Unusable("unix_path is the path of a Unix socket")
+    return read
+
+
+def _shown_url(place: ProxyURL) -> str:
+    if place.path is not None:
+        from urllib.parse import quote  # noqa: PLC0415 - for those who need it
+
+        return f"unix://{quote(place.path)}"
+    host, port = place.host, place.endpoint.port
+    return f"{place.scheme}://[{host}]:{port}" if ":" in host else f"{place.scheme}://{host}:{port}"
+
+
+def _read_auth(auth: object, scheme: str) -> Auth | None:
+    if scheme.startswith("socks"):
+        from .auth._socks import read_login  # noqa: PLC0415 - for those who need it
+
+        return read_login(auth, scheme)
     match auth:
-        case (str() as user, str() as password):
-            auth = Password(user, password)
         case None | Auth():
-            auth = _credentials(userinfo) if userinfo else auth
+            return auth
+        case (str() as user, str() as password):
+            from .auth._password import Password  # noqa: PLC0415 - for those who need it
+
+            return Password(user, password)
+        case _ if callable(auth) and not isinstance(auth, type):
+            from .auth._prompt import Prompt  # noqa: PLC0415 - for those who need it
+
+            return Prompt(auth)
         case _:
-            raise _Unusable("auth is a pair of user and password, or an auth.Auth")
-    if auth is not None and (complaint := auth.complaint(scheme)):
-        raise _Unusable(complaint)
-    if callable(headers):
-        return scheme, host, endpoint, auth, RequestFields(), headers
-    fields = RequestFields(() if headers is None else headers)
-    if auth is not None and fields.credentials is not None:
-        raise _Unusable("the proxy's credentials are given twice, as auth and among the headers")
-    return scheme, host, endpoint, auth, fields, None
+            raise Unusable(
+                "auth is a pair of user and password, an auth.Auth, or a callable that gives one"
+            )
 
 
 def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
@@ -192,69 +236,7 @@ def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
         )
     if http2 or not http1:
         raise InvalidProxy("can be asked in HTTP/1.1 only, so far", proxy_url=proxy.url)
-
-
-def _split(url: object) -> tuple[str, str | None, str, int]:
-    if not isinstance(url, str):
-        raise _Unusable(f"the URL of a proxy is a str, not {type(url).__name__}")
-    if "://" not in url:
-        hint = "write 'http://host:port', or 'https://host:port' if the proxy speaks TLS"
-        _refuse("the URL of a proxy has no scheme", hint)
-    found = _URL.fullmatch(url)
-    if found is None:
-        _refuse(
-            "the URL of a proxy cannot be read (it is not shown, as it may hold a password)",
-            f"it is scheme://host:port, without a path; {_ODD_CREDENTIALS}",
-        )
-    scheme = found["scheme"].lower()
-    if scheme in _LATER:
-        _refuse(f"the scheme {scheme}:// is not supported by this version", "http and https are")
-    if scheme not in _PORTS:
-        _refuse("the URL of a proxy has an unknown scheme", "http and https are known")
-    port = found["port"]
-    if port is None:
-        return scheme, found["userinfo"], found["host"], _PORTS[scheme]
-    if not port or len(port) > 5 or not 1 <= int(port) <= 0xFFFF:
-        # Not shown: in "http://user:12345" the number may be the start of a password.
-        _refuse("the port of the proxy is not a number from 1 to 65535")
-    return scheme, found["userinfo"], found["host"], int(port)
-
-
-def _read_host(host: str, port: int) -> tuple[str, Target]:
-    zoned = _ZONED.fullmatch(host)
-    bare = f"[{zoned['address']}]" if zoned else host
-    try:
-        endpoint = Target(bare, port)
-    except InvalidTarget:
-        # Not chained and not quoted: what looks like a host may be half of a password.
-        endpoint = None
-    if endpoint is None or (zoned and endpoint.kind != "ipv6"):
-        _refuse("the host of the proxy is not a name or an address", _ODD_CREDENTIALS)
-    return f"{endpoint.host}%{zoned['zone']}" if zoned else endpoint.host, endpoint
-
-
-def _credentials(userinfo: str) -> Password:
-    if _BAD_ESCAPE.search(userinfo):
-        _refuse("the userinfo of the proxy has a '%' that escapes nothing", _ODD_CREDENTIALS)
-    user, _, password = userinfo.partition(":")
-    return Password(_unquote(user), _unquote(password))
-
-
-def _unquote(text: str) -> str:
-    from urllib.parse import unquote  # noqa: PLC0415 - only for those who need it
-
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        text = ""
-    _refuse("the userinfo of the proxy is not percent-encoded UTF-8", _ODD_CREDENTIALS)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _refuse(complaint: str, hint: str | None = None) -> NoReturn:
-    error = _Unusable(complaint)
-    error.hint = hint
-    raise error
+    if proxy.proxy_protocol not in (None, 1, 2):
+        raise InvalidProxy("proxy_protocol is 1 or 2, or None", proxy_url=proxy.url)
+    if proxy.resolve not in ("proxy", "local"):
+        raise InvalidProxy('resolve is "proxy" or "local"', proxy_url=proxy.url)

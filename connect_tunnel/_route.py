@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from ._errors import InvalidProxy
 from ._frozen import Frozen
+from .auth._exchange import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._proxy import Proxy
     from ._response import ProxyResponse
+    from .routing._decision import Way
+    from .routing._router import Router
 
 
 class Hop:
-    """One proxy of a way, and its place in it."""
+    """One proxy of a way, its place in it, and what it has taught us.
 
-    __slots__ = __match_args__ = ("proxy", "number", "of")
+    A hop lives as long as its way: that of a `Dialer`, or of one opening.
+    """
+
+    __slots__ = ("memory", "number", "of", "proxy")
+    __match_args__ = ("proxy", "number", "of")
 
     def __init__(self, proxy: Proxy, number: int = 1, of: int = 1) -> None:
+        self.memory: Final = None if proxy.auth is None else Memory()
         self.proxy: Final = proxy
         self.number: Final = number
         self.of: Final = of
@@ -31,6 +42,50 @@ class Hop:
 
 
 Hops: TypeAlias = tuple[Hop, ...]
+"""The hops of a way, in the order they are passed; none on the direct way."""
+
+
+def hops_of(proxies: Sequence[Proxy]) -> Hops:
+    """The hops of a way through these proxies.
+
+    Raises:
+        InvalidProxy: One that can only be dialled is behind another.
+    """
+    for proxy in proxies[1:]:
+        if proxy.unix_path is not None or proxy.proxy_protocol is not None:
+            what = "is behind a Unix socket" if proxy.unix_path else "is told the PROXY protocol"
+            raise InvalidProxy(f"{what}, so it can only be the first", proxy_url=proxy.url)
+    return tuple(Hop(proxy, number, len(proxies)) for number, proxy in enumerate(proxies, 1))
+
+
+class Routed:
+    """Ways that a router decides on, target by target, and their hops.
+
+    The hops are kept, and with them what their proxies have taught us. Each belongs to one
+    way, so that nothing that one proxy said ever reaches another.
+    """
+
+    __slots__ = ("_hops", "router")
+
+    def __init__(self, router: Router) -> None:
+        self.router: Final = router
+        self._hops: Final[dict[Way, Hops]] = {}
+
+    def hops(self, way: Way) -> Hops:
+        """The hops of one of the ways."""
+        hops = self._hops.get(way)
+        if hops is None:
+            if len(self._hops) >= _MOST_WAYS:
+                self._hops.clear()
+            # Who comes second finds the first one's.
+            hops = self._hops.setdefault(way, hops_of(way))
+        return hops
+
+    def __repr__(self) -> str:
+        return repr(self.router)
+
+
+_MOST_WAYS = 256  # a router may make up ways without end: a PAC file for each session
 
 
 class Route(Frozen):
@@ -50,4 +105,4 @@ class Route(Frozen):
         self._set(proxies=proxies, responses=responses)
 
     def _shown(self) -> str:
-        return f"<Route {' -> '.join(self.proxies)}>"
+        return f"<Route {' -> '.join(self.proxies) or 'direct'}>"

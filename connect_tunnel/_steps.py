@@ -23,8 +23,8 @@ What a program must not do:
 * `yield` inside `finally`, `with`, or an `except` that catches GeneratorExit. A program
   that is cancelled is closed, and nobody answers it any more. There is nothing to clean
   up either: descriptors belong to the driver, which closes them without waiting.
-* catch the end of the total deadline. It never enters a program; only what a step can
-  fail with does, the timeout of a part (`Enter`) among it.
+* catch the end of the total deadline. It does not enter a program, save in a soft part;
+  only what a step can fail with does, the timeout of a part (`Enter`) among it.
 * forget the `yield from`. A step that nobody yields does nothing, and no type checker
   says so; a test reads the source for it.
 
@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, Typ
 
 if TYPE_CHECKING:
     import ssl  # noqa: TID251 - the type of a context
+    from collections.abc import Sequence
 
     from ._errors import Phase
     from ._route import Hop
@@ -51,6 +52,9 @@ P = ParamSpec("P")
 
 Address: TypeAlias = "tuple[str, int]"
 """A numeric host and a port; an IPv6 host without brackets, with its zone if it has one."""
+
+Endpoint: TypeAlias = "Address | str"
+"""Something to be dialled: an address, or the path of a Unix socket."""
 
 
 class Step(Generic[R_co]):
@@ -67,20 +71,25 @@ Program: TypeAlias = Generator[Step[Any], Any, T]
 
 
 class Enter(Step[None]):
-    """Say which part begins, at which hop.
+    """Say which part begins, at which hop; at none where the target itself is dialled.
 
     It labels every failure that follows and starts the clock of that part: the caller's
     `Timeout`, and `seconds` where the program has a limit of its own, which never
     exceeds what is left of the total. A part that takes too long is a TunnelTimeout
-    thrown into the program.
+    thrown into the program. In a soft part so is the end of the total: what it is for is
+    worth having, but not worth losing what is known already.
     """
 
-    __slots__ = __match_args__ = ("phase", "hop", "seconds")
+    __slots__ = ("hop", "phase", "seconds", "soft")
+    __match_args__ = ("phase", "hop", "seconds")
 
-    def __init__(self, phase: Phase, hop: Hop, seconds: float | None = None) -> None:
+    def __init__(
+        self, phase: Phase, hop: Hop | None, seconds: float | None = None, *, soft: bool = False
+    ) -> None:
         self.phase: Final = phase
         self.hop: Final = hop
         self.seconds: Final = seconds
+        self.soft: Final = soft
 
 
 class Resolve(Step["list[Address]"]):
@@ -98,8 +107,14 @@ class Dial(Step[None]):
 
     __slots__ = __match_args__ = ("addresses",)
 
-    def __init__(self, addresses: list[Address]) -> None:
+    def __init__(self, addresses: Sequence[Endpoint]) -> None:
         self.addresses: Final = addresses
+
+
+class Ends(Step["tuple[Address, Address] | None"]):
+    """The addresses of the connection, ours and the other; None where it has none."""
+
+    __slots__ = __match_args__ = ()
 
 
 class StartTLS(Step["str | None"]):
@@ -122,13 +137,24 @@ class StartTLS(Step["str | None"]):
         self.require_close_notify: Final = require_close_notify
 
 
+class Certificate(Step["bytes | None"]):
+    """The certificate that the peer showed in the TLS begun last, DER; None where there is none."""
+
+    __slots__ = __match_args__ = ()
+
+
 class Send(Step[None]):
-    """Send all of the data, in as few segments as the kernel makes of one write."""
+    """Send all of the data, in as few segments as the kernel makes of one write.
 
-    __slots__ = __match_args__ = ("data",)
+    Something comes back for it, unless there is more to be said first.
+    """
 
-    def __init__(self, data: bytes) -> None:
+    __slots__ = ("data", "more")
+    __match_args__ = ("data",)
+
+    def __init__(self, data: bytes, *, more: bool = False) -> None:
         self.data: Final = data
+        self.more: Final = more
 
     def __repr__(self) -> str:
         # The data may hold credentials, and tracebacks print the locals they find.

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ._errors import InvalidProxy
 from ._proxy import Proxy, ProxyLike
-from ._route import Hop, Hops
+from ._route import Hops, Routed, hops_of
 
-Via: TypeAlias = "ProxyLike | list[str] | list[Proxy] | list[ProxyLike]"
+if TYPE_CHECKING:
+    from .routing._router import Router
+
+Via: TypeAlias = "ProxyLike | Router | list[str] | list[Proxy] | list[ProxyLike]"
 
 
-def read_via(via: Via) -> Hops | InvalidProxy:
-    """The hops of a way, or what is wrong with it.
+def read_via(via: Via) -> Hops | Routed | InvalidProxy:
+    """The hops of a way, or who decides on them, or what is wrong with it.
 
     The error is returned for the caller to raise once it has forgotten `via`: tracebacks
     print the locals of the frames that they pass, and a URL may hold a password.
     """
+    if isinstance(via, Proxy):
+        return hops_of((via,))
     try:
         return _read(via)
     except InvalidProxy as error:
         return error.with_traceback(None)
 
 
-def _read(via: Via) -> Hops:
-    if isinstance(via, Proxy | str):
-        return (Hop(Proxy.parse(via)),)
+def _read(via: Via) -> Hops | Routed:
+    if isinstance(via, str):
+        return hops_of((Proxy.parse(via),))
     if not isinstance(via, list):
+        from .routing._router import Router  # noqa: PLC0415 - for those who have one
+
+        if isinstance(via, Router):
+            return Routed(via)
         raise InvalidProxy(
-            f"via is a URL, a Proxy, or a list of these, not {type(via).__name__}",
-            hint="write 'http://host:port'",
+            f"via is a URL, a Proxy, a router, or a list of proxies, not {type(via).__name__}",
+            hint="write 'http://host:port'; without a proxy it is routing.Direct()",
         )
     if not via:
         raise InvalidProxy("a way of no proxies at all", hint="name at least one")
-    proxies = [Proxy.parse(proxy) for proxy in via]
-    return tuple(Hop(proxy, number, len(proxies)) for number, proxy in enumerate(proxies, 1))
+    return hops_of([Proxy.parse(proxy) for proxy in via])
+
+
+def shown(way: Hops | Routed) -> str:
+    """A way in words, fit for a repr."""
+    if isinstance(way, Routed):
+        return repr(way)
+    return " -> ".join(hop.proxy.url for hop in way)

@@ -8,10 +8,11 @@ from anyio.abc import ByteStreamConnectable
 
 from connect_tunnel._errors import InvalidProxy, TunnelClosed
 from connect_tunnel._net.driver import Driver
-from connect_tunnel._open import Opened, Refused, raise_refusal, request_tunnel
+from connect_tunnel._open import Opened, raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
-from connect_tunnel._via import read_via
+from connect_tunnel._via import read_via, shown
+from connect_tunnel._walk import Refused
 
 from .refusal import AsyncRefusal
 from .tunnel import AsyncStream, AsyncTunnel
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from connect_tunnel._net.sock import SocketOption
-    from connect_tunnel._route import Hops
+    from connect_tunnel._route import Hops, Routed
     from connect_tunnel._target import TargetLike
     from connect_tunnel._timeout import TimeoutLike
     from connect_tunnel._via import Via
@@ -43,8 +44,8 @@ async def open_tunnel_async(
 
     Args:
         target: "host:port", a pair of host and port, or a Target.
-        via: The URL of a proxy, a Proxy, or a list of these, where the first is dialled and
-            the last opens the tunnel.
+        via: The URL of a proxy, a Proxy, a list of these, where the first is dialled and the
+            last opens the tunnel, or a router (see `connect_tunnel.routing`).
         timeout: Seconds for all of it, None for no limit, or a Timeout with parts.
         local_address: Host and port to dial from.
         socket_options: For `setsockopt` on the socket to the first proxy.
@@ -57,32 +58,32 @@ async def open_tunnel_async(
 
     Source: RFC 9110, 9.3.6.
     """
-    hops = read_via(via)
+    way = read_via(via)
     del via  # a traceback would print it, and it may hold a password
-    if isinstance(hops, InvalidProxy):
-        raise hops
+    if isinstance(way, InvalidProxy):
+        raise way
     return await _open(
-        Target.parse(target), hops, Timeout.parse(timeout), local_address, socket_options
+        Target.parse(target), way, Timeout.parse(timeout), local_address, socket_options
     )
 
 
 async def _open(
     target: Target,
-    hops: Hops,
+    way: Hops | Routed,
     timeout: Timeout,
     local_address: tuple[str, int] | None,
     socket_options: Sequence[SocketOption],
 ) -> AsyncTunnel:
     driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
-    outcome = await run(driver.run(request_tunnel(hops, target)), driver.deadline)
+    outcome = await run(driver.run(request_tunnel(way, target)), driver.deadline)
     if isinstance(outcome, Opened):
-        return _tunnel(driver, target, hops, outcome)
+        return _tunnel(driver, target, outcome)
     return await run(driver.run(raise_refusal(outcome)), driver.deadline)
 
 
-def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> AsyncTunnel:
+def _tunnel(driver: Driver, target: Target, opened: Opened) -> AsyncTunnel:
     stream = AsyncStream(driver.release(), target)
-    return AsyncTunnel(stream, target, hops, opened.responses)
+    return AsyncTunnel(stream, target, opened.hops, opened.responses)
 
 
 class AsyncDialer:
@@ -95,7 +96,7 @@ class AsyncDialer:
         InvalidProxy: There is no such way.
     """
 
-    __slots__ = ("_closed", "_hops", "_local_address", "_socket_options", "_timeout")
+    __slots__ = ("_closed", "_local_address", "_socket_options", "_timeout", "_way")
 
     def __init__(
         self,
@@ -105,11 +106,11 @@ class AsyncDialer:
         local_address: tuple[str, int] | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> None:
-        hops = read_via(via)
+        way = read_via(via)
         del via
-        if isinstance(hops, InvalidProxy):
-            raise hops
-        self._hops: Final = hops
+        if isinstance(way, InvalidProxy):
+            raise way
+        self._way: Final = way
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
@@ -124,7 +125,7 @@ class AsyncDialer:
         self._check_open()
         return await _open(
             Target.parse(target),
-            self._hops,
+            self._way,
             self._timeout,
             self._local_address,
             self._socket_options,
@@ -144,10 +145,10 @@ class AsyncDialer:
             local_address=self._local_address,
             socket_options=self._socket_options,
         )
-        outcome = await run(driver.run(request_tunnel(self._hops, parsed)), driver.deadline)
+        outcome = await run(driver.run(request_tunnel(self._way, parsed)), driver.deadline)
         if isinstance(outcome, Refused):
             return AsyncRefusal(driver, outcome)
-        return _tunnel(driver, parsed, self._hops, outcome)
+        return _tunnel(driver, parsed, outcome)
 
     def to(self, target: TargetLike) -> TunnelConnectable:
         """The target as something to connect to, for what takes an anyio connectable."""
@@ -173,8 +174,8 @@ class AsyncDialer:
         await self.aclose()
 
     def __repr__(self) -> str:
-        hops: Hops = getattr(self, "_hops", ())  # none yet, if a traceback asks
-        return f"<AsyncDialer via {' -> '.join(hop.proxy.url for hop in hops)}>"
+        way = getattr(self, "_way", ())  # none yet, if a traceback asks
+        return f"<AsyncDialer via {shown(way)}>"
 
 
 class TunnelConnectable(ByteStreamConnectable):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from connect_tunnel._net.driver import Driver
-    from connect_tunnel._open import Refused
     from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._walk import Refused
 
 
 class AsyncRefusal:

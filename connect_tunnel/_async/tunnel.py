@@ -75,7 +75,13 @@ class AsyncTunnel(ByteStream):
 
     @property
     def response(self) -> ProxyResponse:
-        """The 2xx that opened it, of the last hop."""
+        """The 2xx that opened it, of the last hop.
+
+        Raises:
+            LookupError: There is none, as the target was dialled directly.
+        """
+        if not self._responses:
+            raise LookupError("no proxy answered: the tunnel is direct")
         return self._responses[-1]
 
     @property
@@ -284,7 +290,8 @@ class AsyncTunnel(ByteStream):
 
     def __repr__(self) -> str:
         state = " closed" if self._stream.closed else ""
-        return f"<AsyncTunnel to {self.target} through {self._hops[-1].proxy.url}{state}>"
+        way = f"through {self._hops[-1].proxy.url}" if self._hops else "directly"
+        return f"<AsyncTunnel to {self.target} {way}{state}>"
 
 
 def _tls_attributes(layer: TLSLayer) -> dict[Any, Callable[[], Any]]:

@@ -14,9 +14,9 @@ from .sock import new_socket
 from .waits import WRITE, AnyReady, Ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from connect_tunnel._steps import Address
+    from connect_tunnel._steps import Endpoint
 
     from .sock import SocketOption
     from .waits import Operation
@@ -30,7 +30,7 @@ _PENDING = frozenset(
 
 
 def dial(
-    addresses: list[Address],
+    addresses: Sequence[Endpoint],
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
 ) -> Operation[socket.socket]:
@@ -39,9 +39,9 @@ def dial(
     Raises:
         ProxyUnreachable: None does; `attempts` tells what came of each.
     """
-    untried = interleave(addresses)
-    racing: dict[socket.socket, Address] = {}
-    failed: list[tuple[Address, OSError]] = []
+    untried = interleave(addresses) if len(addresses) > 1 else [*addresses]
+    racing: dict[socket.socket, Endpoint] = {}
+    failed: list[tuple[Endpoint, OSError]] = []
     winner: socket.socket | None = None
     try:
         while untried or racing:
@@ -71,15 +71,11 @@ def dial(
 
 
 def _begin(
-    address: Address,
+    address: Endpoint,
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
 ) -> tuple[socket.socket, int]:
-    host, port = address
-    if ":" in host:
-        family, place = socket.AF_INET6, _with_scope(host, port)
-    else:
-        family, place = socket.AF_INET, address
+    family, place = _place(address)
     sock = new_socket(family, local_address, options)
     try:
         code = sock.connect_ex(place)
@@ -87,12 +83,25 @@ def _begin(
             # On the same machine, where many proxies are, it is done by now: asking again
             # costs less than waiting.
             code = sock.connect_ex(place)
-        if code not in _CONNECTED and code not in _PENDING:
+        if code not in _CONNECTED and (code not in _PENDING or family == _UNIX):
+            # A Unix socket that is not connected at once never is: its queue is full.
             raise OSError(code, os.strerror(code))
     except BaseException:
         sock.close()
         raise
     return sock, code
+
+
+def _place(address: Endpoint) -> tuple[int, tuple[Any, ...] | str]:
+    if isinstance(address, str):
+        return _UNIX, address
+    host, port = address
+    if ":" in host:
+        return socket.AF_INET6, _with_scope(host, port)
+    return socket.AF_INET, address
+
+
+_UNIX = getattr(socket, "AF_UNIX", -1)  # which Windows has, and Python there has not
 
 
 def _with_scope(host: str, port: int) -> tuple[Any, ...]:
@@ -112,10 +121,8 @@ def _ready(racing: list[socket.socket], *, more: bool) -> Operation[list[socket.
     return ready
 
 
-def interleave(addresses: list[Address]) -> list[Address]:
+def interleave(addresses: Sequence[Endpoint]) -> list[Endpoint]:
     """The same addresses, families taking turns, beginning with that of the first."""
-    if len(addresses) == 1:
-        return [*addresses]
     colon = ":" in addresses[0][0] if addresses else False
     first = [address for address in addresses if (":" in address[0]) == colon]
     other = [address for address in addresses if (":" in address[0]) != colon]
@@ -123,7 +130,7 @@ def interleave(addresses: list[Address]) -> list[Address]:
     return [address for address in turns if address is not None]
 
 
-def _unreachable(failed: list[tuple[Address, OSError]]) -> ProxyUnreachable:
+def _unreachable(failed: list[tuple[Endpoint, OSError]]) -> ProxyUnreachable:
     attempts = tuple((_shown(address), error.strerror or str(error)) for address, error in failed)
     told = "; ".join(f"{address}: {said}" for address, said in attempts)
     return ProxyUnreachable(
@@ -133,6 +140,8 @@ def _unreachable(failed: list[tuple[Address, OSError]]) -> ProxyUnreachable:
     )
 
 
-def _shown(address: Address) -> str:
+def _shown(address: Endpoint) -> str:
+    if isinstance(address, str):
+        return address
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

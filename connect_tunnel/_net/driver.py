@@ -9,10 +9,11 @@ without a goodbye and without waiting.
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 from time import monotonic
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from connect_tunnel._errors import (
     ProxyHungUp,
@@ -23,7 +24,9 @@ from connect_tunnel._errors import (
 )
 from connect_tunnel._steps import (
     Call,
+    Certificate,
     Dial,
+    Ends,
     Enter,
     HangUp,
     Offload,
@@ -79,8 +82,9 @@ class Driver:
     """
 
     __slots__ = (
-        "_awaiting", "_exchanges", "_hop", "_layer", "_local_address", "_part_ends", "_phase",
-        "_socket_options", "_started", "_target", "_timeout", "_total_ends", "deadline",
+        "_awaiting", "_direct", "_exchanges", "_hop", "_layer", "_limit", "_local_address",
+        "_part_ends", "_phase", "_socket_options", "_started", "_target", "_timeout",
+        "_total_ends", "deadline",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +104,8 @@ class Driver:
         self._exchanges = 0
         self._layer: Layer | None = None
         self._hop: Hop | None = None
+        self._direct = False  # whether it is the target itself that is dialled
+        self._limit: float | None = None
         self._phase: Phase = "resolve"
         self._started = 0.0
         self._total_ends: float | None = None
@@ -114,12 +120,20 @@ class Driver:
             step = next(program)
             while True:
                 try:
-                    result: Any = _PERFORM[type(step)](self, step)
-                    if isinstance(result, GeneratorType):  # an operation, which may wait
-                        result = yield from cast("Operation[Any]", result)
+                    kind = type(step)
+                    at = self.deadline.at
+                    if at is not None and kind in _TIMED and monotonic() >= at:
+                        raise Expired  # who never lets us wait has no more time than others
+                    result: Any = _PERFORM[kind](self, step)
+                    if type(result) is GeneratorType:  # an operation, which may wait
+                        result = yield from result
                 except Expired:
-                    step = program.throw(self._part_is_over())
+                    late = self._part_is_over()
+                    self._place(late)
+                    step = program.throw(late)
                 except Exception as error:  # noqa: BLE001 - the program decides what it means
+                    if isinstance(error, TunnelError):
+                        self._place(error)
                     step = program.throw(error)
                 else:
                     step = program.send(result)
@@ -156,27 +170,28 @@ class Driver:
         return self._layer
 
     def _enter(self, step: Enter) -> None:
-        phase, self._hop, seconds = step.phase, step.hop, step.seconds
-        self._phase = phase
+        self._hop, self._direct = step.hop, step.hop is None
+        self._phase = step.phase
         self._part_ends = None
         self.deadline.at = total_ends = self._total_ends
-        if seconds is None and not self._timeout.has_parts:
+        if step.seconds is None and not self._timeout.has_parts:
             return
-        now = monotonic()
-        part = self._timeout.of(phase)
-        if part is not None and (total_ends is None or now + part < total_ends):
-            self._part_ends = now + part
-        if seconds is not None:
-            limits = (self._part_ends, now + seconds, total_ends)
-            self._part_ends = min(limit for limit in limits if limit is not None)
-        self.deadline.at = total_ends if self._part_ends is None else self._part_ends
+        limits = (self._timeout.of(step.phase), step.seconds)
+        self._limit = min((limit for limit in limits if limit is not None), default=None)
+        if self._limit is None:
+            return
+        ends = monotonic() + self._limit
+        if total_ends is None or ends < total_ends:
+            self.deadline.at = self._part_ends = ends
+        elif step.soft:
+            self._part_ends = total_ends
 
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
-        limit = self._timeout.total if self._part_ends is None else self._timeout.of(self._phase)
+        limit = self._timeout.total if self._part_ends is None else self._limit
         late = TunnelTimeout(
             f"{_LATE[self._phase]} within {limit} s",
-            hint=_LATE_HINTS.get(self._phase),
+            hint=None if self._direct else _LATE_HINTS.get(self._phase),
             errno=errno.ETIMEDOUT,
         )
         if self._part_ends is None:
@@ -190,6 +205,8 @@ class Driver:
         error.elapsed = monotonic() - self._started if error.elapsed is None else error.elapsed
         if self._hop is not None and error.proxy_url is None:
             error.proxy_url, error.hop = self._hop.proxy.url, self._hop.place
+        elif self._direct and error.proxy_url is None:
+            error.direct = True
 
     def _resolve(self, step: Resolve) -> Operation[list[Address]]:
         try:
@@ -202,25 +219,20 @@ class Driver:
                 attempts=((step.host, str(error.strerror)),),
             ) from error
 
-    def _check_time(self) -> None:
-        if self.deadline.at is not None and monotonic() >= self.deadline.at:
-            raise Expired
-
     def _dial(self, step: Dial) -> Operation[None]:
-        self._check_time()
         sock = yield from dial(step.addresses, self._local_address, self._socket_options)
         self._layer = SocketLayer(sock)
         self._exchanges = 0
 
     def _peek(self, _: Peek) -> Operation[bytes]:
-        self._check_time()  # a peer that never lets us wait has no more time than others
+        layer = self._open
         try:
             if self._awaiting:
                 # An answer takes at least a round trip: to try at once is to try in vain.
                 self._awaiting = False
-                yield Ready(self._open.sock, READ)
-            while (seen := self._open.peek_now()) is None:
-                yield Ready(self._open.sock, READ)
+                yield Ready(layer.sock, READ)
+            while (seen := layer.peek_now()) is None:
+                yield Ready(layer.sock, READ)
         except OSError as error:
             raise _hung_up(error) from error
         return seen
@@ -229,16 +241,18 @@ class Driver:
         self._open.take_now(step.count)
 
     def _send(self, step: Send) -> Operation[None] | None:
-        self._check_time()
-        layer, data = self._open, memoryview(step.data)
+        layer, data = self._open, step.data
         try:
             if self._exchanges and layer.peek_now() is not None:
                 # What comes unasked would be taken for the answer to what is asked next.
                 raise ProxyHungUp("closed the connection or spoke unasked between two requests")
-            self._awaiting = True
-            self._exchanges += 1
-            data = data[layer.send_now(data) :]
-            return self._send_rest(data) if data or not layer.flush_now() else None
+            if not step.more:
+                self._awaiting = True
+                self._exchanges += 1
+            count = layer.send_now(data)
+            if count == len(data) and layer.flush_now():
+                return None
+            return self._send_rest(memoryview(data)[count:])
         except ProxyHungUp:
             raise
         except OSError as error:
@@ -270,6 +284,17 @@ class Driver:
         self._layer = tls
         return tls.object.selected_alpn_protocol()
 
+    def _ends(self, _: Ends) -> tuple[Address, Address] | None:
+        sock = self._open.sock
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        (host, port), (other, its) = sock.getsockname()[:2], sock.getpeername()[:2]
+        return (host, port), (other, its)
+
+    def _certificate(self, _: Certificate) -> bytes | None:
+        layer = self._layer
+        return layer.object.getpeercert(binary_form=True) if isinstance(layer, TLSLayer) else None
+
     def _call(self, step: Call[Any]) -> Operation[Any]:
         result = step.function()
         return (yield Settled(result)) if hasattr(result, "__await__") else result
@@ -292,11 +317,16 @@ def _hung_up(error: OSError) -> ProxyHungUp:
     return ProxyHungUp("reset the connection", reset=True, errno=error.errno)
 
 
+# What has to end when time is up even if it need not wait.
+_TIMED: Final = frozenset({Dial, Peek, Send})
+
 # What is done at once gives its result, and what may have to wait an Operation. A table,
 # since it is in the way of every byte of an opening; a test sees that no step is missing.
 _PERFORM: Final[dict[type[Step[Any]], Callable[[Driver, Any], Any]]] = {
     Call: Driver._call,
+    Certificate: Driver._certificate,
     Dial: Driver._dial,
+    Ends: Driver._ends,
     Enter: Driver._enter,
     HangUp: Driver._hang_up,
     Offload: Driver._offload,

@@ -39,7 +39,7 @@ class Layer(Protocol):
         """Take bytes that `peek_now` showed."""
         ...
 
-    def send_now(self, data: memoryview) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         """Accept some of the data, and say how much."""
         ...
 
@@ -82,7 +82,7 @@ class SocketLayer:
         """Take bytes that `peek_now` showed; the kernel has them, so this cannot fall short."""
         self.sock.recv(count)
 
-    def send_now(self, data: memoryview) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         """Give the kernel what it takes."""
         try:
             return self.sock.send(data)
@@ -106,14 +106,16 @@ def new_socket(
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
 ) -> socket.socket:
-    """A TCP socket, non-blocking from here to its close."""
+    """A socket, non-blocking from here to its close."""
+    over_ip = family in (socket.AF_INET, socket.AF_INET6)
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP if over_ip else 0)
     try:
         sock.setblocking(False)
-        # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if over_ip:
+            # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:
             sock.setsockopt(*option)
         if local_address is not None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from connect_tunnel._errors import InvalidProxy, TunnelClosed
 from connect_tunnel._net.driver import Driver
 from connect_tunnel._net.stream import Stream
-from connect_tunnel._open import Opened, Refused, raise_refusal, request_tunnel
+from connect_tunnel._open import Opened, raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
-from connect_tunnel._via import read_via
+from connect_tunnel._via import read_via, shown
+from connect_tunnel._walk import Refused
 
 from .refusal import Refusal
 from .tunnel import Tunnel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from connect_tunnel._net.sock import SocketOption
-    from connect_tunnel._route import Hops
+    from connect_tunnel._route import Hops, Routed
     from connect_tunnel._target import TargetLike
     from connect_tunnel._timeout import TimeoutLike
     from connect_tunnel._via import Via
@@ -42,8 +43,8 @@ def open_tunnel(
 
     Args:
         target: "host:port", a pair of host and port, or a Target.
-        via: The URL of a proxy, a Proxy, or a list of these, where the first is dialled and
-            the last opens the tunnel.
+        via: The URL of a proxy, a Proxy, a list of these, where the first is dialled and the
+            last opens the tunnel, or a router (see `connect_tunnel.routing`).
         timeout: Seconds for all of it, None for no limit, or a Timeout with parts.
         local_address: Host and port to dial from.
         socket_options: For `setsockopt` on the socket to the first proxy.
@@ -56,29 +57,29 @@ def open_tunnel(
 
     Source: RFC 9110, 9.3.6.
     """
-    hops = read_via(via)
+    way = read_via(via)
     del via  # a traceback would print it, and it may hold a password
-    if isinstance(hops, InvalidProxy):
-        raise hops
-    return _open(Target.parse(target), hops, Timeout.parse(timeout), local_address, socket_options)
+    if isinstance(way, InvalidProxy):
+        raise way
+    return _open(Target.parse(target), way, Timeout.parse(timeout), local_address, socket_options)
 
 
 def _open(
     target: Target,
-    hops: Hops,
+    way: Hops | Routed,
     timeout: Timeout,
     local_address: tuple[str, int] | None,
     socket_options: Sequence[SocketOption],
 ) -> Tunnel:
     driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
-    outcome = run(driver.run(request_tunnel(hops, target)), driver.deadline)
+    outcome = run(driver.run(request_tunnel(way, target)), driver.deadline)
     if isinstance(outcome, Opened):
-        return _tunnel(driver, target, hops, outcome)
+        return _tunnel(driver, target, outcome)
     return run(driver.run(raise_refusal(outcome)), driver.deadline)
 
 
-def _tunnel(driver: Driver, target: Target, hops: Hops, opened: Opened) -> Tunnel:
-    return Tunnel(Stream(driver.release(), target), target, hops, opened.responses)
+def _tunnel(driver: Driver, target: Target, opened: Opened) -> Tunnel:
+    return Tunnel(Stream(driver.release(), target), target, opened.hops, opened.responses)
 
 
 class Dialer:
@@ -91,7 +92,7 @@ class Dialer:
         InvalidProxy: There is no such way.
     """
 
-    __slots__ = ("_closed", "_hops", "_local_address", "_socket_options", "_timeout")
+    __slots__ = ("_closed", "_local_address", "_socket_options", "_timeout", "_way")
 
     def __init__(
         self,
@@ -101,11 +102,11 @@ class Dialer:
         local_address: tuple[str, int] | None = None,
         socket_options: Sequence[SocketOption] = (),
     ) -> None:
-        hops = read_via(via)
+        way = read_via(via)
         del via
-        if isinstance(hops, InvalidProxy):
-            raise hops
-        self._hops: Final = hops
+        if isinstance(way, InvalidProxy):
+            raise way
+        self._way: Final = way
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
@@ -120,7 +121,7 @@ class Dialer:
         self._check_open()
         return _open(
             Target.parse(target),
-            self._hops,
+            self._way,
             self._timeout,
             self._local_address,
             self._socket_options,
@@ -140,10 +141,10 @@ class Dialer:
             local_address=self._local_address,
             socket_options=self._socket_options,
         )
-        outcome = run(driver.run(request_tunnel(self._hops, parsed)), driver.deadline)
+        outcome = run(driver.run(request_tunnel(self._way, parsed)), driver.deadline)
         if isinstance(outcome, Refused):
             return Refusal(driver, outcome)
-        return _tunnel(driver, parsed, self._hops, outcome)
+        return _tunnel(driver, parsed, outcome)
 
     def close(self) -> None:
         """Open no more tunnels. Those that are open live on."""
@@ -165,5 +166,5 @@ class Dialer:
         self.close()
 
     def __repr__(self) -> str:
-        hops: Hops = getattr(self, "_hops", ())  # none yet, if a traceback asks
-        return f"<Dialer via {' -> '.join(hop.proxy.url for hop in hops)}>"
+        way = getattr(self, "_way", ())  # none yet, if a traceback asks
+        return f"<Dialer via {shown(way)}>"
