@@ -1,0 +1,53 @@
+"""Which way a target goes.
+
+What a caller passes as `via=` may be a `Router`: something that gives a `Decision` for each
+target. `Environment` follows HTTPS_PROXY and its kin, `Direct` takes no proxy at all. What is
+not asked for is not loaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connect_tunnel._steps import Call, Offload, Program
+
+    from ._decision import Decision
+    from ._environment import Environment
+    from ._router import Direct, Router
+
+__all__ = [
+    "Call",
+    "Decision",
+    "Direct",
+    "Environment",
+    "Offload",
+    "Program",
+    "Router",
+]
+
+_HOMES = {
+    "Call": ".._steps",
+    "Decision": "._decision",
+    "Direct": "._router",
+    "Environment": "._environment",
+    "Offload": ".._steps",
+    "Program": ".._steps",
+    "Router": "._router",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has the types
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    found = getattr(import_module(_HOMES[name], __name__), name)
+    if _HOMES[name].startswith("._"):
+        found.__module__ = __name__
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
