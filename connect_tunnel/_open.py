@@ -52,6 +52,8 @@ def request_tunnel(way: Hops | Routed, target: Target) -> Program[Opened | Refus
 
 
 def _request_by_router(way: Routed, target: Target) -> Program[Opened | Refused]:
+    from .routing._health import is_unreached  # noqa: PLC0415 - for those who have a router
+
     decision = yield from way.router.route(target)
     unreached: list[TunnelError] = []
     for number, proxies in enumerate(decision.ways, 1):
@@ -64,7 +66,7 @@ def _request_by_router(way: Routed, target: Target) -> Program[Opened | Refused]
             else:
                 yield from _dial_directly(target)
         except (ProxyUnreachable, TunnelTimeout) as error:
-            if error.phase not in ("resolve", "tcp"):
+            if not is_unreached(error):
                 raise
             way.router.report(proxies, error)
             unreached.append(error)

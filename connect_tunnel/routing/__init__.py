@@ -1,8 +1,9 @@
 """Which way a target goes.
 
 What a caller passes as `via=` may be a `Router`: something that gives a `Decision` for each
-target. `Environment` follows HTTPS_PROXY and its kin, `Direct` takes no proxy at all. What is
-not asked for is not loaded.
+target. `Environment` follows HTTPS_PROXY and its kin, `Pac` a PAC file, `FirstWorking` takes
+the first of several ways that can be reached, and `Direct` no proxy at all. What is not asked
+for is not loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from ._decision import Decision
     from ._environment import Environment
+    from ._failover import FirstWorking
+    from ._pac import Pac
     from ._router import Direct, Router
 
 __all__ = [
@@ -21,7 +24,9 @@ __all__ = [
     "Decision",
     "Direct",
     "Environment",
+    "FirstWorking",
     "Offload",
+    "Pac",
     "Program",
     "Router",
 ]
@@ -31,7 +36,9 @@ _HOMES = {
     "Decision": "._decision",
     "Direct": "._router",
     "Environment": "._environment",
+    "FirstWorking": "._failover",
     "Offload": ".._steps",
+    "Pac": "._pac",
     "Program": ".._steps",
     "Router": "._router",
 }
