@@ -7,36 +7,26 @@ is an answer, and another proxy is not asked for a better one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ._errors import ProxyUnreachable, TunnelTimeout
+from ._errors import ProxyUnreachable, TunnelError
 from ._explain import refusal, socks_refusal
 from ._route import Routed
 from ._secret import without
 from ._steps import Dial, Enter, HangUp, Resolve
-from ._walk import Refused, Walk
+from ._walk import Opened, Walk
 from .protocols.h1_body import MAX_BODY_SECONDS, read_body
 
 if TYPE_CHECKING:
-    from ._errors import TunnelError
     from ._response import ProxyResponse
     from ._route import Hops
     from ._steps import Program
     from ._target import Target
+    from ._walk import Refused
 
 # For dialling one proxy when there is another to be tried: a proxy that is there answers a SYN
 # within a round trip, and one that is not must not use up the time of the others.
 PATIENCE = 5.0
-
-
-class Opened:
-    """A tunnel is open: through which hops, and what each of them answered."""
-
-    __slots__ = __match_args__ = ("hops", "responses")
-
-    def __init__(self, hops: Hops, responses: tuple[ProxyResponse, ...]) -> None:
-        self.hops: Final = hops
-        self.responses: Final = responses
 
 
 def request_tunnel(way: Hops | Routed, target: Target) -> Program[Opened | Refused]:
@@ -45,41 +35,40 @@ def request_tunnel(way: Hops | Routed, target: Target) -> Program[Opened | Refus
     Raises:
         TunnelError: Something went wrong other than a refusal.
     """
-    if isinstance(way, Routed):
-        return (yield from _request_by_router(way, target))
-    walk = Walk(way)
-    return (yield from walk.to(target)) or Opened(way, tuple(walk.answers.values()))
+    return _request_by_router(way, target) if isinstance(way, Routed) else Walk(way).to(target)
 
 
 def _request_by_router(way: Routed, target: Target) -> Program[Opened | Refused]:
     from .routing._health import is_unreached  # noqa: PLC0415 - for those who have a router
 
     decision = yield from way.router.route(target)
-    unreached: list[TunnelError] = []
+    failed: list[TunnelError] = []
     for number, proxies in enumerate(decision.ways, 1):
         hops = way.hops(proxies)
         walk = Walk(hops, PATIENCE if number < len(decision.ways) else None)
-        no: Refused | None = None
         try:
             if hops:
-                no = yield from walk.to(target)
+                outcome = yield from walk.to(target)
             else:
-                yield from _dial_directly(target)
-        except (ProxyUnreachable, TunnelTimeout) as error:
-            if not is_unreached(error):
+                outcome = yield from _dial_directly(target)
+        except TunnelError as error:
+            # Behind the dialling such an error is of something else: a name that was looked up
+            # for the proxy, or what a callable of the user's did.
+            unreached = is_unreached(error) and not walk.dialled
+            way.router.report(proxies, error if unreached else None)
+            if not unreached:
                 raise
-            way.router.report(proxies, error)
-            unreached.append(error)
+            failed.append(error)
             continue
         way.router.report(proxies, None)
-        return no or Opened(hops, tuple(walk.answers.values()))
-    if len(unreached) == 1:
-        raise unreached[0]
+        return outcome
+    if len(failed) == 1:
+        raise failed[0]
     yield from Enter("tcp", None)  # it is no single proxy's failure
-    raise _none_reached(unreached)
+    raise _none_reached(failed)
 
 
-def _dial_directly(target: Target) -> Program[None]:
+def _dial_directly(target: Target) -> Program[Opened]:
     """Connect to the target itself, as a router may decide."""
     addresses = [(target.host, target.port)]
     if target.kind == "name":
@@ -87,14 +76,15 @@ def _dial_directly(target: Target) -> Program[None]:
         addresses = yield from Resolve(target.host, target.port)
     yield from Enter("tcp", None)
     yield from Dial(addresses)
+    return Opened((), ())
 
 
-def _none_reached(unreached: list[TunnelError]) -> ProxyUnreachable:
-    tried = "; ".join(str(error) for error in unreached)
+def _none_reached(failed: list[TunnelError]) -> ProxyUnreachable:
+    tried = "; ".join(str(error) for error in failed)
     return ProxyUnreachable(
-        f"can be reached by none of {len(unreached)} ways: {tried}",
-        attempts=tuple(one for error in unreached for one in getattr(error, "attempts", ())),
-        errno=unreached[-1].errno,
+        f"can be reached by none of {len(failed)} ways: {tried}",
+        attempts=tuple(one for error in failed for one in getattr(error, "attempts", ())),
+        errno=failed[-1].errno,
     )
 
 

@@ -51,6 +51,8 @@ def hops_of(proxies: Sequence[Proxy]) -> Hops:
     Raises:
         InvalidProxy: One that can only be dialled is behind another.
     """
+    if len(proxies) == 1:
+        return (Hop(proxies[0]),)
     for proxy in proxies[1:]:
         if proxy.unix_path is not None or proxy.proxy_protocol is not None:
             what = "is behind a Unix socket" if proxy.unix_path else "is told the PROXY protocol"

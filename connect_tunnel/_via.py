@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ._errors import InvalidProxy
 from ._proxy import Proxy, ProxyLike
-from ._route import Hops, Routed, hops_of
+from ._route import Hop, Hops, Routed, hops_of
 
 if TYPE_CHECKING:
     from .routing._router import Router
@@ -21,7 +21,7 @@ def read_via(via: Via) -> Hops | Routed | InvalidProxy:
     print the locals of the frames that they pass, and a URL may hold a password.
     """
     if isinstance(via, Proxy):
-        return hops_of((via,))
+        return (Hop(via),)
     try:
         return _read(via)
     except InvalidProxy as error:

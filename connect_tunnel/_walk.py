@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 8
 
 
+class Opened:
+    """A tunnel is open: through which hops, and what each of them answered."""
+
+    __slots__ = __match_args__ = ("hops", "responses")
+
+    def __init__(self, hops: Hops, responses: tuple[ProxyResponse, ...]) -> None:
+        self.hops: Final = hops
+        self.responses: Final = responses
+
+
 class Refused:
     """A hop said no; the connection is still there for its body to be read from."""
 
@@ -53,17 +63,18 @@ class Walk:
         patience: Seconds for dialling the first, if there is another way to be tried.
 
     Attributes:
-        answers: What each hop answered that opened it to the next.
+        dialled: Whether the first hop was reached.
     """
 
-    __slots__ = ("_hops", "_patience", "answers")
+    __slots__ = ("_answers", "_hops", "_patience", "dialled")
 
     def __init__(self, hops: Hops, patience: float | None = None) -> None:
         self._hops: Final = hops
         self._patience: Final = patience
-        self.answers: Final[dict[Hop, ProxyResponse]] = {}
+        self._answers: Final[dict[Hop, ProxyResponse]] = {}
+        self.dialled = False
 
-    def to(self, target: Target) -> Program[Refused | None]:
+    def to(self, target: Target) -> Program[Opened | Refused]:
         """Walk to the target; a refusal ends it, wherever that is.
 
         Raises:
@@ -73,7 +84,7 @@ class Walk:
         no = yield from self._reach(last)
         if no is None:
             no = yield from self._ask(last, target)
-        return no
+        return no or Opened(self._hops, tuple(self._answers.values()))
 
     def _reach(self, index: int) -> Program[Refused | None]:
         """Make a connection to a hop, up to where it can be asked for something."""
@@ -114,6 +125,7 @@ class Walk:
                 addresses = yield from Resolve(proxy.host, proxy.port)
             yield from Enter("tcp", hop, self._patience)
             yield from Dial(addresses)
+        self.dialled = True
         if proxy.proxy_protocol is not None:
             from .protocols.proxy_protocol import header  # noqa: PLC0415 - for who needs it
 
@@ -140,7 +152,7 @@ class Walk:
                 outcome = yield from self._log_in(index, request, Login(proxy.auth, hop, goal))
         if isinstance(outcome, Refused):
             return outcome
-        self.answers[hop] = outcome
+        self._answers[hop] = outcome
         return None
 
     def _log_in(

@@ -8,11 +8,11 @@ from anyio.abc import ByteStreamConnectable
 
 from connect_tunnel._errors import InvalidProxy, TunnelClosed
 from connect_tunnel._net.driver import Driver
-from connect_tunnel._open import Opened, raise_refusal, request_tunnel
+from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
 from connect_tunnel._via import read_via, shown
-from connect_tunnel._walk import Refused
+from connect_tunnel._walk import Opened, Refused
 
 from .refusal import AsyncRefusal
 from .tunnel import AsyncStream, AsyncTunnel

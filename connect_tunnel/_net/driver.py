@@ -71,6 +71,9 @@ _LATE_HINTS: dict[Phase, str] = {
 }
 
 
+_UNDIALLED = "a program dials before it does anything else"
+
+
 class Driver:
     """Performs programs on one connection, and holds it until it is released.
 
@@ -150,7 +153,7 @@ class Driver:
     def release(self) -> Layer:
         """Let go of the connection, which is the caller's from here on."""
         layer, self._layer = self._layer, None
-        assert layer is not None, "a program must dial before it is done"
+        assert layer is not None, _UNDIALLED
         return layer
 
     @property
@@ -163,11 +166,6 @@ class Driver:
         if self._layer is not None:
             self._layer.sock.close()
             self._layer = None
-
-    @property
-    def _open(self) -> Layer:
-        assert self._layer is not None, "a program must dial before it speaks"
-        return self._layer
 
     def _enter(self, step: Enter) -> None:
         self._hop, self._direct = step.hop, step.hop is None
@@ -225,7 +223,8 @@ class Driver:
         self._exchanges = 0
 
     def _peek(self, _: Peek) -> Operation[bytes]:
-        layer = self._open
+        layer = self._layer
+        assert layer is not None, _UNDIALLED
         try:
             if self._awaiting:
                 # An answer takes at least a round trip: to try at once is to try in vain.
@@ -238,10 +237,12 @@ class Driver:
         return seen
 
     def _take(self, step: Take) -> None:
-        self._open.take_now(step.count)
+        assert self._layer is not None, _UNDIALLED
+        self._layer.take_now(step.count)
 
     def _send(self, step: Send) -> Operation[None] | None:
-        layer, data = self._open, step.data
+        layer, data = self._layer, step.data
+        assert layer is not None, _UNDIALLED
         try:
             if self._exchanges and layer.peek_now() is not None:
                 # What comes unasked would be taken for the answer to what is asked next.
@@ -259,7 +260,8 @@ class Driver:
             raise _hung_up(error) from error
 
     def _send_rest(self, data: memoryview) -> Operation[None]:
-        layer = self._open
+        layer = self._layer
+        assert layer is not None, _UNDIALLED
         try:
             while data:
                 yield Ready(layer.sock, WRITE)
@@ -270,8 +272,9 @@ class Driver:
             raise _hung_up(error) from error
 
     def _start_tls(self, step: StartTLS) -> Operation[str | None]:
+        assert self._layer is not None, _UNDIALLED
         tls = TLSLayer(
-            self._open,
+            self._layer,
             step.context or default_context("proxy"),
             step.server_hostname,
             require_close_notify=step.require_close_notify,
@@ -285,7 +288,8 @@ class Driver:
         return tls.object.selected_alpn_protocol()
 
     def _ends(self, _: Ends) -> tuple[Address, Address] | None:
-        sock = self._open.sock
+        assert self._layer is not None, _UNDIALLED
+        sock = self._layer.sock
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return None
         (host, port), (other, its) = sock.getsockname()[:2], sock.getpeername()[:2]

@@ -16,6 +16,10 @@ MAX_READ = 65536
 _PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
 
 
+# Where the system can make a socket that never blocks, that saves a call.
+_KIND = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
+
+
 class Layer(Protocol):
     """A stream of bytes that never waits: TCP, or TLS over another layer.
 
@@ -109,9 +113,10 @@ def new_socket(
     """A socket, non-blocking from here to its close."""
     over_ip = family in (socket.AF_INET, socket.AF_INET6)
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP if over_ip else 0)
+    sock = socket.socket(family, _KIND, socket.IPPROTO_TCP if over_ip else 0)
     try:
-        sock.setblocking(False)
+        if _KIND == socket.SOCK_STREAM:
+            sock.setblocking(False)
         if over_ip:
             # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
