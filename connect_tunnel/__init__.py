@@ -42,12 +42,14 @@ if TYPE_CHECKING:
     from ._async.dialer import AsyncDialer, open_tunnel_async
     from ._async.refusal import AsyncRefusal
     from ._async.tunnel import AsyncTunnel
+    from .routing._decision import Decision
 
 __all__ = [
     "AsyncDialer",
     "AsyncRefusal",
     "AsyncTunnel",
     "Challenge",
+    "Decision",
     "Dialer",
     "Headers",
     "InvalidProxy",
@@ -79,6 +81,7 @@ _LAZY = {
     "AsyncDialer": "_async.dialer",
     "AsyncRefusal": "_async.refusal",
     "AsyncTunnel": "_async.tunnel",
+    "Decision": "routing",  # where it is at home
     "open_tunnel_async": "_async.dialer",
 }
 
@@ -89,7 +92,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has 
     from importlib import import_module  # noqa: PLC0415
 
     found = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    found.__module__ = __name__
+    if _LAZY[name].startswith("_"):
+        found.__module__ = __name__
     globals()[name] = found
     return found
 

@@ -41,7 +41,7 @@ class TunnelError(OSError):
             "target_tls" or "tunnel".
         proxy_url: The proxy it happened at, without userinfo.
         hop: Which of several proxies that is, as in "2 of 3"; None if there is one.
-        direct: Whether it happened to the target itself, dialled without a proxy.
+        direct: Whether it is told of the target itself, and of no single proxy.
         target: Where the tunnel was to lead, as "host:port".
         elapsed: Seconds since the opening began.
         hint: One thing to try next.

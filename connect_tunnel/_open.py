@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from ._target import Target
     from ._walk import Refused
 
-# For dialling one proxy when there is another to be tried: a proxy that is there answers a SYN
-# within a round trip, and one that is not must not use up the time of the others.
-PATIENCE = 5.0
-
 
 def request_tunnel(way: Hops | Routed, target: Target) -> Program[Opened | Refused]:
     """Ask for a tunnel to the target, and take no for an answer.
@@ -43,9 +39,9 @@ def _request_by_router(way: Routed, target: Target) -> Program[Opened | Refused]
 
     decision = yield from way.router.route(target)
     failed: list[TunnelError] = []
-    for number, proxies in enumerate(decision.ways, 1):
+    for number, proxies in enumerate(decision.ways):
         hops = way.hops(proxies)
-        walk = Walk(hops, PATIENCE if number < len(decision.ways) else None)
+        walk = Walk(hops, attempts=len(decision.ways) - number)
         try:
             if hops:
                 outcome = yield from walk.to(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from ._errors import InvalidProxy
 from ._fields import RequestFields
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AuthLike: TypeAlias = "tuple[str, str] | Auth | Ask"
 ProxyLike: TypeAlias = "str | Proxy"
+_Path: TypeAlias = "str | os.PathLike[str] | None"
 Resolve: TypeAlias = Literal["proxy", "local"]
 
 
@@ -60,6 +61,7 @@ class Proxy(Frozen):
     Raises:
         InvalidProxy: The URL or a field cannot be used. The message never shows the URL,
             which may hold a password in any of its parts.
+        ImportError: It is a SOCKS proxy, and the extra is not there.
     """
 
     __slots__ = (
@@ -95,14 +97,16 @@ class Proxy(Frozen):
         proxy_protocol: Literal[1, 2] | None = None,
         resolve: Resolve = "proxy",
     ) -> None:
-        read: _Read | InvalidProxy
+        read: _Read | Exception
         try:
             read = _read(url, auth, headers, unix_path)
+        except ImportError as error:
+            read = error.with_traceback(None)
         except ValueError as error:
             read = InvalidProxy(*error.args[:1], hint=getattr(error, "hint", None))
         # From here on nothing that may hold a secret is a local of a frame that can fail.
         del url, auth, headers
-        if isinstance(read, InvalidProxy):
+        if isinstance(read, Exception):
             raise read
         self._set(
             **read._asdict(),
@@ -126,7 +130,7 @@ class Proxy(Frozen):
         if isinstance(proxy, str):
             try:
                 return cls(proxy)
-            except InvalidProxy as error:
+            except (InvalidProxy, ImportError) as error:
                 complaint = error.with_traceback(None)
             del proxy  # as above
             raise complaint
@@ -165,7 +169,7 @@ class _Read(NamedTuple):
     fields_for: Callable[[Target], Any] | None
 
 
-def _read(url: object, auth: object, headers: FieldsLike | None, unix_path: object) -> _Read:
+def _read(url: object, auth: object, headers: FieldsLike | None, unix_path: _Path) -> _Read:
     place = read_url(url)
     if place.userinfo and auth is not None:
         raise Unusable("the proxy's credentials are given twice, in the URL and as auth")
@@ -184,16 +188,25 @@ def _read(url: object, auth: object, headers: FieldsLike | None, unix_path: obje
     )  # fmt: skip
 
 
-def _read_path(place: ProxyURL, path: object) -> str | None:
+def _read_path(place: ProxyURL, path: _Path) -> str | None:
     if path is None:
         return place.path
     if place.path is not None:
         raise Unusable("the proxy's Unix socket is given twice, in the URL and as unix_path")
     read = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(read, str) or not read or "\0" in read[1:]:
+    if not isinstance(read, str) or not read or "\0" in read[1:] or not _is_path(read):
         # One that begins with NUL is Linux's way to name a socket without a file.
         raise Unusable("unix_path is the path of a Unix socket")
     return read
+
+
+def _is_path(text: str) -> bool:
+    """Whether the system can be given it."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown_url(place: ProxyURL) -> str:
@@ -220,7 +233,7 @@ def _read_auth(auth: object, scheme: str) -> Auth | None:
         case _ if callable(auth) and not isinstance(auth, type):
             from .auth._prompt import Prompt  # noqa: PLC0415 - for those who need it
 
-            return Prompt(auth)
+            return Prompt(cast("Ask", auth))
         case _:
             raise Unusable(
                 "auth is a pair of user and password, an auth.Auth, or a callable that gives one"
@@ -240,3 +253,10 @@ def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
         raise InvalidProxy("proxy_protocol is 1 or 2, or None", proxy_url=proxy.url)
     if proxy.resolve not in ("proxy", "local"):
         raise InvalidProxy('resolve is "proxy" or "local"', proxy_url=proxy.url)
+    if proxy.resolve == "local" and proxy.scheme in ("socks4a", "socks5h"):
+        # Not passed over: the name would go where the caller does not want it.
+        raise InvalidProxy(
+            'looks names up itself, by its scheme, and resolve="local" says otherwise',
+            proxy_url=proxy.url,
+            hint="socks5:// and socks4:// are for names that are looked up here",
+        )

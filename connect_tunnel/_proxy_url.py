@@ -20,8 +20,11 @@ _URL = re.compile(
     r"(?::(?P<port>[0-9]*))?"
     r"/?"
 )
+_NO_PATH = r"?#\s\x00-\x1f\x7f\ud800-\udfff"
+# Of two slashes in front the first would be taken for that of an authority.
 _UNIX_URL = re.compile(
-    r"[Uu][Nn][Ii][Xx]:(?://(?:(?P<userinfo>[^/?#@\s]*)@)?)?(?P<path>/[^/?#\s][^?#\s]*)"
+    r"[Uu][Nn][Ii][Xx]:(?://(?:(?P<userinfo>[^/?#@\s]*)@)?)?"
+    rf"(?P<path>/(?!%2[Ff])[^/{_NO_PATH}][^{_NO_PATH}]*)"
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ZONED = re.compile(r"\[(?P<address>[0-9A-Fa-f:.]+)%(?P<zone>[A-Za-z0-9._~-]+)\]")

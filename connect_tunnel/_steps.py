@@ -75,20 +75,28 @@ class Enter(Step[None]):
 
     It labels every failure that follows and starts the clock of that part: the caller's
     `Timeout`, and `seconds` where the program has a limit of its own, which never
-    exceeds what is left of the total. A part that takes too long is a TunnelTimeout
-    thrown into the program. In a soft part so is the end of the total: what it is for is
-    worth having, but not worth losing what is known already.
+    exceeds what is left of the total, nor its part of that where it is one of several
+    `attempts`. A part that takes too long is a TunnelTimeout thrown into the program. In a
+    soft part so is the end of the total: what it is for is worth having, but not worth
+    losing what is known already.
     """
 
-    __slots__ = ("hop", "phase", "seconds", "soft")
+    __slots__ = ("attempts", "hop", "phase", "seconds", "soft")
     __match_args__ = ("phase", "hop", "seconds")
 
     def __init__(
-        self, phase: Phase, hop: Hop | None, seconds: float | None = None, *, soft: bool = False
+        self,
+        phase: Phase,
+        hop: Hop | None,
+        seconds: float | None = None,
+        *,
+        attempts: int = 1,
+        soft: bool = False,
     ) -> None:
         self.phase: Final = phase
         self.hop: Final = hop
         self.seconds: Final = seconds
+        self.attempts: Final = attempts
         self.soft: Final = soft
 
 

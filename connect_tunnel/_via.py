@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Via: TypeAlias = "ProxyLike | Router | list[str] | list[Proxy] | list[ProxyLike]"
 
 
-def read_via(via: Via) -> Hops | Routed | InvalidProxy:
+def read_via(via: Via) -> Hops | Routed | InvalidProxy | ImportError:
     """The hops of a way, or who decides on them, or what is wrong with it.
 
     The error is returned for the caller to raise once it has forgotten `via`: tracebacks
@@ -24,7 +24,7 @@ def read_via(via: Via) -> Hops | Routed | InvalidProxy:
         return (Hop(via),)
     try:
         return _read(via)
-    except InvalidProxy as error:
+    except (InvalidProxy, ImportError) as error:
         return error.with_traceback(None)
 
 

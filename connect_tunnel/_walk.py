@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 # nonce that is stale at once, then Basic; and some for flows of the caller's.
 MAX_ROUNDS = 8
 
+# For dialling one proxy when there is another to be tried: a proxy that is there answers a SYN
+# within a round trip, and one that is not must not use up the time of the others.
+PATIENCE = 5.0
+
 
 class Opened:
     """A tunnel is open: through which hops, and what each of them answered."""
@@ -60,19 +64,19 @@ class Walk:
 
     Args:
         hops: The way, of one hop at least.
-        patience: Seconds for dialling the first, if there is another way to be tried.
+        attempts: How many ways there are to be tried, with this one.
 
     Attributes:
         dialled: Whether the first hop was reached.
     """
 
-    __slots__ = ("_answers", "_hops", "_patience", "dialled")
+    __slots__ = ("_answers", "_attempts", "_hops", "dialled")
 
-    def __init__(self, hops: Hops, patience: float | None = None) -> None:
+    def __init__(self, hops: Hops, attempts: int = 1) -> None:
         self._hops: Final = hops
-        self._patience: Final = patience
+        self._attempts: Final = attempts
         self._answers: Final[dict[Hop, ProxyResponse]] = {}
-        self.dialled = False
+        self.dialled: bool = False
 
     def to(self, target: Target) -> Program[Opened | Refused]:
         """Walk to the target; a refusal ends it, wherever that is.
@@ -114,16 +118,17 @@ class Walk:
         return None
 
     def _dial(self, hop: Hop) -> Program[None]:
-        proxy = hop.proxy
+        proxy, attempts = hop.proxy, self._attempts
+        patience = PATIENCE if attempts > 1 else None
         if proxy.unix_path is not None:
-            yield from Enter("tcp", hop, self._patience)
+            yield from Enter("tcp", hop, patience, attempts=attempts)
             yield from Dial([proxy.unix_path])
         else:
             addresses = [(proxy.host, proxy.port)]
             if proxy.endpoint.kind == "name":
-                yield from Enter("resolve", hop, self._patience)
+                yield from Enter("resolve", hop, patience, attempts=attempts)
                 addresses = yield from Resolve(proxy.host, proxy.port)
-            yield from Enter("tcp", hop, self._patience)
+            yield from Enter("tcp", hop, patience, attempts=attempts)
             yield from Dial(addresses)
         self.dialled = True
         if proxy.proxy_protocol is not None:
@@ -139,7 +144,7 @@ class Walk:
             outcome = yield from _ask_socks(hop, goal)
         else:
             if proxy.resolve == "local" and goal.kind == "name":
-                addresses = yield from _look_up(hop, goal)
+                addresses = yield from _look_up(goal)
                 goal = Target(_without_zone(addresses, goal), goal.port)
             fields = proxy.fields
             if proxy.fields_for is not None:
@@ -274,7 +279,7 @@ def _ask_socks(hop: Hop, goal: Target) -> Program[ProxyResponse | Refused]:
     socks_words.check(proxy.scheme, goal)
     address = None
     if socks_words.resolves_here(proxy.scheme, goal):
-        addresses = yield from _look_up(hop, goal)
+        addresses = yield from _look_up(goal)
         address = socks_words.choose(proxy.scheme, goal, addresses)
     login = proxy.auth.login if isinstance(proxy.auth, SocksLogin) else None
     yield from Enter("connect", hop)
@@ -284,17 +289,17 @@ def _ask_socks(hop: Hop, goal: Target) -> Program[ProxyResponse | Refused]:
     return Refused(response, Body(response, framing=0), hop, Request(goal, proxy.fields))
 
 
-def _look_up(hop: Hop, goal: Target) -> Program[list[Address]]:
-    """The addresses of a goal, where it is for us to know them."""
-    yield from Enter("resolve", hop)
+def _look_up(goal: Target) -> Program[list[Address]]:
+    """The addresses of a goal, where it is for us to know them, and no proxy's doing."""
+    yield from Enter("resolve", None)
     try:
         return (yield from Resolve(goal.host, goal.port))
     except ProxyUnreachable as error:
-        # Said of the proxy by who performs the step; but it is not the proxy's name.
+        # Whose name it is, is not known to who looks it up.
         cause = error.__cause__
         said = getattr(cause, "strerror", None)
     raise InvalidTarget(
-        f"target '{goal}' cannot be looked up on this machine: {said}",
+        f"needs '{goal.host}' to be looked up on this machine, which fails: {said}",
         hint="a proxy that looks names up by itself may know it",
     ) from cause
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio.abc import ByteStreamConnectable
 
-from connect_tunnel._errors import InvalidProxy, TunnelClosed
+from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
 from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
@@ -55,12 +55,13 @@ async def open_tunnel_async(
         TunnelRefused: A proxy said no; its answer is in `response`.
         TunnelTimeout: Time ran out; `phase` says where it went.
         TunnelError: Another of its kinds says what else went wrong.
+        ImportError: The way needs an extra that is not installed.
 
     Source: RFC 9110, 9.3.6.
     """
     way = read_via(via)
     del via  # a traceback would print it, and it may hold a password
-    if isinstance(way, InvalidProxy):
+    if isinstance(way, Exception):
         raise way
     return await _open(
         Target.parse(target), way, Timeout.parse(timeout), local_address, socket_options
@@ -78,7 +79,7 @@ async def _open(
     outcome = await run(driver.run(request_tunnel(way, target)), driver.deadline)
     if isinstance(outcome, Opened):
         return _tunnel(driver, target, outcome)
-    return await run(driver.run(raise_refusal(outcome)), driver.deadline)
+    return await run(driver.run(raise_refusal(outcome), anew=False), driver.deadline)
 
 
 def _tunnel(driver: Driver, target: Target, opened: Opened) -> AsyncTunnel:
@@ -108,7 +109,7 @@ class AsyncDialer:
     ) -> None:
         way = read_via(via)
         del via
-        if isinstance(way, InvalidProxy):
+        if isinstance(way, Exception):
             raise way
         self._way: Final = way
         self._timeout: Final = Timeout.parse(timeout)

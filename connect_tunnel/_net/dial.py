@@ -142,6 +142,6 @@ def _unreachable(failed: list[tuple[Endpoint, OSError]]) -> ProxyUnreachable:
 
 def _shown(address: Endpoint) -> str:
     if isinstance(address, str):
-        return address
+        return ascii(address)[1:-1]
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,9 +8,7 @@ without a goodbye and without waiting.
 
 from __future__ import annotations
 
-import errno
 import socket
-import ssl
 from time import monotonic
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from connect_tunnel._errors import (
     ProxyHungUp,
     ProxyTLSError,
-    ProxyUnreachable,
     TunnelError,
     TunnelTimeout,
 )
@@ -44,6 +41,7 @@ from .sock import SocketLayer
 from .tls import TLSLayer, default_context
 from .tls_words import explain_tls
 from .waits import READ, WRITE, Deadline, Expired, Ready, Settled
+from .words import hung_up, too_late, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,19 +55,6 @@ if TYPE_CHECKING:
     from .waits import Operation
 
 T = TypeVar("T")
-
-_LATE: dict[Phase, str] = {
-    "resolve": "could not be looked up",
-    "tcp": "did not accept a connection",
-    "proxy_tls": "did not finish the TLS handshake",
-    "connect": "did not answer CONNECT",
-    "auth": "did not finish its answer to CONNECT",
-}
-_LATE_HINTS: dict[Phase, str] = {
-    "proxy_tls": "a proxy that speaks plain HTTP may wait for ever: is its scheme http:// ?",
-    "connect": "it may be waiting for the target",
-}
-
 
 _UNDIALLED = "a program dials before it does anything else"
 
@@ -114,11 +99,18 @@ class Driver:
         self._total_ends: float | None = None
         self._part_ends: float | None = None
 
-    def run(self, program: Program[T]) -> Operation[T]:
-        """Perform a program; the deadline of what waits for it is `self.deadline`."""
-        self._started = monotonic()
-        total = self._timeout.total
-        self._total_ends = self.deadline.at = None if total is None else self._started + total
+    def run(self, program: Program[T], *, anew: bool = True) -> Operation[T]:
+        """Perform a program; the deadline of what waits for it is `self.deadline`.
+
+        Args:
+            program: The program.
+            anew: Whether it has the whole time, and not what is left of that of the last one.
+        """
+        if anew:
+            self._started = monotonic()
+            total = self._timeout.total
+            self._total_ends = None if total is None else self._started + total
+        self.deadline.at = self._total_ends
         try:
             step = next(program)
             while True:
@@ -129,7 +121,8 @@ class Driver:
                         raise Expired  # who never lets us wait has no more time than others
                     result: Any = _PERFORM[kind](self, step)
                     if type(result) is GeneratorType:  # an operation, which may wait
-                        result = yield from result
+                        waiting: Operation[Any] = result
+                        result = yield from waiting
                 except Expired:
                     late = self._part_is_over()
                     self._place(late)
@@ -174,11 +167,14 @@ class Driver:
         self.deadline.at = total_ends = self._total_ends
         if step.seconds is None and not self._timeout.has_parts:
             return
-        limits = (self._timeout.of(step.phase), step.seconds)
+        now = monotonic()
+        limits = [self._timeout.of(step.phase), step.seconds]
+        if total_ends is not None and step.attempts > 1:
+            limits.append(round((total_ends - now) / step.attempts, 2))
         self._limit = min((limit for limit in limits if limit is not None), default=None)
         if self._limit is None:
             return
-        ends = monotonic() + self._limit
+        ends = now + self._limit
         if total_ends is None or ends < total_ends:
             self.deadline.at = self._part_ends = ends
         elif step.soft:
@@ -187,11 +183,7 @@ class Driver:
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
         limit = self._timeout.total if self._part_ends is None else self._limit
-        late = TunnelTimeout(
-            f"{_LATE[self._phase]} within {limit} s",
-            hint=None if self._direct else _LATE_HINTS.get(self._phase),
-            errno=errno.ETIMEDOUT,
-        )
+        late = too_late(self._phase, limit, at_hop=self._hop is not None, direct=self._direct)
         if self._part_ends is None:
             raise late from None
         return late
@@ -210,12 +202,7 @@ class Driver:
         try:
             return (yield from resolve(step.host, step.port))
         except OSError as error:
-            raise ProxyUnreachable(
-                f"has a name that cannot be looked up: {error.strerror}",
-                hint="check the host of its URL, and this machine's resolver",
-                errno=error.errno,
-                attempts=((step.host, str(error.strerror)),),
-            ) from error
+            raise unknown_name(error, step.host, direct=self._direct) from error
 
     def _dial(self, step: Dial) -> Operation[None]:
         sock = yield from dial(step.addresses, self._local_address, self._socket_options)
@@ -233,7 +220,7 @@ class Driver:
             while (seen := layer.peek_now()) is None:
                 yield Ready(layer.sock, READ)
         except OSError as error:
-            raise _hung_up(error) from error
+            raise hung_up(error) from error
         return seen
 
     def _take(self, step: Take) -> None:
@@ -257,7 +244,7 @@ class Driver:
         except ProxyHungUp:
             raise
         except OSError as error:
-            raise _hung_up(error) from error
+            raise hung_up(error) from error
 
     def _send_rest(self, data: memoryview) -> Operation[None]:
         layer = self._layer
@@ -269,7 +256,7 @@ class Driver:
             while not layer.flush_now():
                 yield Ready(layer.sock, WRITE)
         except OSError as error:
-            raise _hung_up(error) from error
+            raise hung_up(error) from error
 
     def _start_tls(self, step: StartTLS) -> Operation[str | None]:
         assert self._layer is not None, _UNDIALLED
@@ -292,8 +279,11 @@ class Driver:
         sock = self._layer.sock
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return None
-        (host, port), (other, its) = sock.getsockname()[:2], sock.getpeername()[:2]
-        return (host, port), (other, its)
+        try:
+            near, far = sock.getsockname(), sock.getpeername()
+        except OSError as error:  # reset already
+            raise hung_up(error) from error
+        return (near[0], near[1]), (far[0], far[1])
 
     def _certificate(self, _: Certificate) -> bytes | None:
         layer = self._layer
@@ -310,15 +300,6 @@ class Driver:
         if self._layer is not None:
             self._layer.close_now(cleanly=True)
         self.abort()
-
-
-def _hung_up(error: OSError) -> ProxyHungUp:
-    if isinstance(error, ssl.SSLError):
-        if isinstance(error, ssl.SSLEOFError):
-            return ProxyHungUp("ended TLS without saying so,")
-        reason = getattr(error, "reason", None) or error
-        return ProxyHungUp(f"broke TLS ({reason})")
-    return ProxyHungUp("reset the connection", reset=True, errno=error.errno)
 
 
 # What has to end when time is up even if it need not wait.

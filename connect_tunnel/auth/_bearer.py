@@ -46,7 +46,7 @@ class Bearer(Frozen, Scheme):
     scheme = "Bearer"
     rank = 2
     preemptive = True
-    user = None
+    user: str | None = None
 
     _source: Secret[bytes] | Callable[[], str | Awaitable[str]]
     allow_cleartext: bool

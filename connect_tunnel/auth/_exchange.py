@@ -83,7 +83,7 @@ class Exchange:
         self.memory: Final = Memory() if memory is None else memory
         self.response: ProxyResponse | None = None
         self.challenges: tuple[Challenge, ...] = ()
-        self.bound = False
+        self.bound: bool = False
         self.user: str | None = None
         self.tried: Final[list[str]] = []
 

@@ -47,8 +47,9 @@ class Router:
     def report(self, way: Way, error: TunnelError | None) -> None:
         """Be told what came of a way: an error if it could not be reached, else None.
 
-        It is called once for each way that was tried, before the next one is. What a proxy
-        answered is no error here: one that says no was reached.
+        It is called once for each way that was tried, before the next one is; but not where
+        the opening was cancelled meanwhile, or its time was up. What a proxy answered is no
+        error here: one that says no was reached.
         """
 
 

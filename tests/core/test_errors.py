@@ -104,7 +104,11 @@ def test_none_is_missing_here() -> None:
 
 
 @kinds
-@pytest.mark.parametrize("where", [{}, WHERE, {**WHERE, "errno": errno.ECONNREFUSED}], ids=len)
+@pytest.mark.parametrize(
+    "where",
+    [{}, WHERE, {**WHERE, "errno": errno.ECONNREFUSED}, {"direct": True, "target": "db.x:5432"}],
+    ids=["nothing", "a proxy", "and errno", "direct"],
+)
 @pytest.mark.parametrize("message", ["", "hung up"], ids=["no message", "message"])
 def test_it_travels_with_its_facts(
     kind: type[TunnelError], bases: Any, facts: dict[str, Any], where: dict[str, Any], message: str
@@ -124,7 +128,7 @@ def test_every_fact_has_a_default(
     kind: type[TunnelError], bases: Any, facts: dict[str, Any]
 ) -> None:
     for error in (kind(), kind("hung up")):
-        for name in (*WHERE, *(set(facts) - {"response"})):
+        for name in (*WHERE, "direct", *(set(facts) - {"response"})):
             assert getattr(error, name) in (None, (), "", False, "malformed")
         assert error.errno is None
 
@@ -145,6 +149,13 @@ def test_every_fact_has_a_default(
             id="a hop of several",
         ),
         pytest.param("it failed", {"hop": "2 of 3"}, "it failed", id="a hop of no proxy"),
+        pytest.param("it failed", {"target": "db.x:5432"}, "it failed", id="a target of no proxy"),
+        pytest.param(
+            "could not be looked up",
+            {"direct": True, "target": "db.x:5432", "hint": "check it"},
+            "target db.x:5432 could not be looked up; check it",
+            id="the target itself",
+        ),
         pytest.param(
             "refused the tunnel to db.x:5432 (403)",
             WHERE,
@@ -169,8 +180,9 @@ def test_what_it_says_when_python_made_it() -> None:
         {"hint": "h" * 200},
         {"proxy_url": "http://" + "p" * 253 + ":65535", "hop": "2 of 3"},
         {"proxy_url": "http://" + "p" * 253 + ":65535", "hop": "2 of 3", "hint": "h" * 90},
+        {"direct": True, "target": "t" * 253 + ":65535", "hint": "h" * 200},
     ],
-    ids=["alone", "hint", "proxy", "both"],
+    ids=["alone", "hint", "proxy", "both", "direct"],
 )
 def test_it_says_no_more_than_is_read(facts: dict[str, Any]) -> None:
     said = str(TunnelError("m" * 5000, **facts))
@@ -204,6 +216,16 @@ def test_whether_to_try_again(status: int, retryable: bool) -> None:
     assert TunnelRefused(response=ProxyResponse(status)).retryable is retryable
 
 
+@pytest.mark.parametrize(("protocol", "retryable"), [("SOCKS5", [3, 4, 5, 6]), ("SOCKS4", [])])
+def test_whether_to_try_again_by_socks(protocol: str, retryable: list[int]) -> None:
+    """By whose codes they are: what could not be reached may be there later."""
+    refusals = {code: TunnelRefused(response=ProxyResponse(code, "", protocol)) for code in CODES}
+    assert [code for code, error in refusals.items() if error.retryable] == retryable
+
+
+CODES = (*range(1, 10), 91, 92, 93, 255, 407)
+
+
 def test_a_handler_for_sockets_catches_it() -> None:
     with pytest.raises(OSError, match="hung up") as caught:
         raise ProxyUnreachable("hung up", errno=errno.ECONNREFUSED)
@@ -219,7 +241,15 @@ CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 BAD_URLS = {
     "no scheme": f"alice:{PASSWORD}@h:3128",
     "no scheme, slashes": f"//alice:{PASSWORD}@h:3128",
-    "a later scheme": f"socks5://alice:{PASSWORD}@h",
+    "some SOCKS": f"socks://alice:{PASSWORD}@h",
+    "a password for SOCKS4": f"socks4://alice:{PASSWORD}@h",
+    "a user too long for SOCKS5": f"socks5h://{'alice' * 52}:{PASSWORD}@h",
+    "a password too long for SOCKS5": f"socks5://alice:{PASSWORD * 29}@h",
+    "a user id too long for SOCKS4": f"socks4a://{PASSWORD * 29}@h",
+    "a host of a Unix socket": f"unix://alice:{PASSWORD}@h/run/p.sock",
+    "no path of a Unix socket": f"unix://alice:{PASSWORD}@/",
+    "a query of a Unix socket": f"unix://alice:{PASSWORD}@/run/p.sock?x",
+    "a bad escape for a Unix socket": f"unix://alice:{PASSWORD}@/run/p%zz",
     "an unknown scheme": f"ftp://alice:{PASSWORD}@h",
     "a password for a scheme": f"{PASSWORD}://h",
     "a path": f"http://alice:{PASSWORD}@h/path",
@@ -263,9 +293,18 @@ BAD_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "a number for fields": (GOOD_URL, {"headers": 5}),
     "octets for fields": (GOOD_URL, {"headers": PASSWORD.encode()}),
     "a context without TLS": (GOOD_URL, {"ssl_context": CONTEXT}),
+    "a token for SOCKS": ("socks5h://h", {"auth": Bearer(PASSWORD)}),
+    "an auth for SOCKS": ("socks5h://h", {"auth": Basic("alice", PASSWORD)}),
+    "fields for SOCKS": (
+        f"socks5h://alice:{PASSWORD}@h", {"headers": {"Proxy-Authorization": PASSWORD}},
+    ),
+    "a socket, twice": (f"unix://alice:{PASSWORD}@/run/p.sock", {"unix_path": "/run/p.sock"}),
+    "a socket that is none": (GOOD_URL, {"unix_path": 5}),
+    "no version": (GOOD_URL, {"proxy_protocol": 3}),
+    "no resolver": (GOOD_URL, {"resolve": "remote"}),
     "no protocol": (GOOD_URL, {"http1": False}),
     "a later protocol": (GOOD_URL, {"http2": True}),
-}
+}  # fmt: skip
 
 BAD_VIAS: dict[str, Any] = {
     **BAD_URLS,

@@ -18,7 +18,7 @@ from connect_tunnel import (
     Target,
     TunnelRefused,
 )
-from connect_tunnel._explain import excerpt, refusal
+from connect_tunnel._explain import excerpt, refusal, socks_refusal
 from connect_tunnel.auth import Exchange
 
 GOAL = Target("db.x", 5432)
@@ -509,3 +509,43 @@ def test_whatever_a_proxy_says(status: int, reason: bytes, value: bytes, body: b
     response = ProxyResponse(status, reason.decode("latin-1"), fields=fields, body=body)
     for exchange in (None, after("Basic", user="alice")):
         assert_fit_to_be_shown(refusal(response, GOAL, sent=True, exchange=exchange))
+
+
+# ---- SOCKS ----
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "kind", "said"),
+    [
+        (
+            "socks5h://h", (5, "connection refused", "SOCKS5"), TunnelRefused,
+            ("refused the tunnel to db.x:5432 (SOCKS5 reply 5: connection refused); "
+            "the name is looked up by the proxy, from where it stands"),
+        ),
+        (
+            "socks4://u@h", (91, "rejected or failed", "SOCKS4"), TunnelRefused,
+            ("refused the tunnel to db.x:5432 (SOCKS4 reply 91: rejected or failed); "
+            "the name was looked up on this machine; with socks4a:// the proxy does it"),
+        ),
+        (
+            "socks5h://h", (407, "no acceptable method", "SOCKS5"), ProxyAuthenticationRequired,
+            ("wants authentication for the tunnel to db.x:5432 (SOCKS5: no acceptable method); "
+            "no credentials were given; pass auth=(user, password) to Proxy"),
+        ),
+        (
+            "socks5h://alice:s3cr3t@h", (407, "rejected", "SOCKS5"), ProxyAuthenticationRequired,
+            ("rejected the credentials of 'alice' for the tunnel to db.x:5432 (SOCKS5: rejected); "
+            "check the user and the password"),
+        ),
+    ],
+    ids=["refused", "SOCKS4", "no method", "no login"],
+)  # fmt: skip
+def test_what_is_said_of_a_refusal_by_socks(
+    url: str, answer: tuple[int, str, str], kind: type[TunnelRefused], said: str
+) -> None:
+    """LL-04 to LL-07: in the words for its own codes, and with whom it was asked by."""
+    response = ProxyResponse(*answer)
+    error = socks_refusal(response, GOAL, Proxy(url))
+    assert type(error) is kind
+    assert error.response is response
+    assert str(error) == said

@@ -13,13 +13,15 @@ import pytest
 
 import connect_tunnel
 import connect_tunnel.auth
+import connect_tunnel.routing
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 PUBLIC = {
     "connect_tunnel": """
-        AsyncDialer AsyncRefusal AsyncTunnel Challenge Dialer Headers InvalidProxy InvalidTarget
+        AsyncDialer AsyncRefusal AsyncTunnel Challenge Decision Dialer Headers InvalidProxy
+        InvalidTarget
         Proxy ProxyAuthenticationRequired ProxyHungUp ProxyMisbehaved ProxyResponse ProxyTLSError
         ProxyUnreachable Refusal Route Target TargetTLSError Timeout Tunnel TunnelBroken
         TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ open_tunnel
@@ -28,6 +30,9 @@ PUBLIC = {
     "connect_tunnel.auth": """
         Auth Basic Bearer Call Challenge Digest Exchange Flow Keyring NTLM Negotiate Netrc Offload
         Password Prompt Strongest parse_challenges
+    """,
+    "connect_tunnel.routing": """
+        Call Decision Direct Environment FirstWorking Offload Pac Program Router
     """,
     "connect_tunnel.testing": """
         ASYNC_CHECKS BlockingStream CHECKS Close Echo Flood HalfClose LoopbackProxy NextConnection
@@ -38,6 +43,7 @@ PUBLIC = {
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
 # What has no home to name: data, aliases of types, and what is public twice or a step.
 HOMELESS = {
+    ("connect_tunnel", "Decision"),
     ("connect_tunnel", "__version__"),
     ("connect_tunnel.testing", "ASYNC_CHECKS"),
     ("connect_tunnel.testing", "CHECKS"),
@@ -46,15 +52,18 @@ HOMELESS = {
     ("connect_tunnel.auth", "Challenge"),
     ("connect_tunnel.auth", "Flow"),
     ("connect_tunnel.auth", "Offload"),
+    ("connect_tunnel.routing", "Call"),
+    ("connect_tunnel.routing", "Offload"),
+    ("connect_tunnel.routing", "Program"),
 }
 
 # What `import connect_tunnel` loads of the package: what opening a tunnel in a thread needs.
 LOADED = """
     _challenge _errors _explain _fields _frozen _headers _login _net _net.dial _net.driver
-    _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _open _proxy
-    _response _route _secret _steps _sync _sync.dialer _sync.refusal _sync.tunnel _sync.wait
-    _target _timeout _version _via auth auth._auth auth._exchange protocols protocols.h1
-    protocols.h1_body
+    _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _net.words _open _proxy
+    _proxy_url _response _route _secret _steps _sync _sync.dialer _sync.refusal _sync.tunnel
+    _sync.wait _target _timeout _version _via _walk auth auth._auth auth._exchange protocols
+    protocols.h1 protocols.h1_body
 """
 
 # What is loaded at its first use, or by those who use it. `concurrent` and `email` are
@@ -62,8 +71,8 @@ LOADED = """
 LEFT_OUT = """
     anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
     hashlib ipaddress logging netrc pathlib rich spnego subprocess tempfile trio trustme
-    unicodedata urllib urllib.parse connect_tunnel._async connect_tunnel._sync.bridge
-    connect_tunnel.cli connect_tunnel.testing
+    quickjs socksio unicodedata urllib urllib.parse connect_tunnel._async
+    connect_tunnel._sync.bridge connect_tunnel.cli connect_tunnel.routing connect_tunnel.testing
 """
 
 
@@ -101,14 +110,19 @@ def test_each_says_its_public_name(module: str, name: str) -> None:
     assert value.__doc__, "a public name explains itself"
 
 
-@pytest.mark.parametrize("module", [connect_tunnel, connect_tunnel.auth])
+@pytest.mark.parametrize("module", [connect_tunnel, connect_tunnel.auth, connect_tunnel.routing])
 def test_a_name_that_is_not_there(module: ModuleType) -> None:
     with pytest.raises(AttributeError, match=f"'{module.__name__}' has no attribute 'Socks'"):
         module.Socks  # noqa: B018 - asking is the test
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(connect_tunnel, "AsyncDialer"), (connect_tunnel.auth, "Digest")]
+    ("module", "name"),
+    [
+        (connect_tunnel, "AsyncDialer"),
+        (connect_tunnel.auth, "Digest"),
+        (connect_tunnel.routing, "Direct"),
+    ],
 )
 def test_a_lazy_name_is_found_once(module: ModuleType, name: str) -> None:
     assert getattr(module, name) is getattr(module, name)
@@ -153,6 +167,32 @@ def test_what_a_user_and_a_password_load() -> None:
     ours = {f"connect_tunnel.auth.{name}" for name in schemes}
     assert {name for name in more if name.startswith("connect_tunnel")} == ours
     assert {name for name in more if not name.startswith("connect_tunnel")} <= {"binascii"}
+
+
+def what_a_way_loads(way: str) -> list[str]:
+    more: list[str] = run(
+        "import sys, json, connect_tunnel as c; before = set(sys.modules);"
+        f"c.Dialer({way});"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    return more
+
+
+def test_what_a_socks_proxy_loads() -> None:
+    """The words for it, but not the protocol, which is loaded when the proxy is asked."""
+    more = what_a_way_loads("'socks5h://u:p@h'")
+    ours = {name.removeprefix("connect_tunnel.") for name in more if name.startswith("connect_")}
+    assert {"auth._socks", "protocols.socks_words"} <= ours
+    assert "protocols.socks" not in ours
+    assert "socksio" not in more
+
+
+def test_what_the_direct_way_loads() -> None:
+    """Of the routers no other."""
+    more = what_a_way_loads("__import__('connect_tunnel.routing').routing.Direct()")
+    assert [name for name in more if name.startswith("connect_tunnel")] == [
+        f"connect_tunnel.routing{name}" for name in ("", "._decision", "._router")
+    ]
 
 
 def test_the_async_names_load_anyio_and_no_loop() -> None:

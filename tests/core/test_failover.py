@@ -79,19 +79,22 @@ def test_threads_take_turns() -> None:
     assert {url: firsts.count(url) for url in (A, B, C)} == {A: 100, B: 100, C: 100}
 
 
+NO_WAYS: list[tuple[Any, str]] = [
+    ([], "no ways at all"),
+    ([[]], "a way of no proxies at all"),
+    (A, "ways are a list"),
+    (Proxy(A), "ways are a list"),
+    ([("proxy.corp", 3128)], "not tuple"),
+    ([None], "not NoneType"),
+    (["ftp://h"], "unknown scheme"),
+    ([A, "http://user:s3cr3t@h:x"], "cannot be read"),
+    ([[A, "http://user:s3cr3t@h:x"]], "cannot be read"),
+]
+
+
 @pytest.mark.parametrize(
     ("ways", "words"),
-    [
-        ([], "no ways at all"),
-        ([[]], "a way of no proxies at all"),
-        (A, "ways are a list"),
-        (Proxy(A), "ways are a list"),
-        ([("proxy.corp", 3128)], "not tuple"),
-        ([None], "not NoneType"),
-        (["ftp://h"], "unknown scheme"),
-        ([A, "http://user:s3cr3t@h:x"], "cannot be read"),
-        ([[A, "http://user:s3cr3t@h:x"]], "cannot be read"),
-    ],
+    NO_WAYS,
     ids=["none", "an empty chain", "a URL", "a proxy", "a pair", "nothing", "a scheme",
          "AU-07 a bad URL", "AU-07 in a chain"],
 )  # fmt: skip

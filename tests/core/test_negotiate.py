@@ -34,9 +34,10 @@ from connect_tunnel import (
     TunnelError,
     TunnelRefused,
 )
-from connect_tunnel._open import Opened, raise_refusal, request_tunnel
+from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._route import Hop
 from connect_tunnel._steps import Certificate, HangUp, Send
+from connect_tunnel._walk import Opened
 from connect_tunnel.auth import NTLM, Basic, Negotiate, Password, Strongest, _negotiate, _prompt
 from connect_tunnel.auth._binding import bindings, end_point
 from connect_tunnel.auth._negotiate import Handshake, explain

@@ -1,21 +1,14 @@
-"""The program that opens a tunnel: chains, challenges and refusals, told as stories.
-
-A story is the list of what a program did that the world could see: lookups, connections, TLS,
-requests (with the credentials they carried), and hanging up.
-"""
+"""Opening a tunnel: which ways are tried, as stories (see `stories.py`), and how a no is told."""
 
 from __future__ import annotations
 
-import ssl
-from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from connect_tunnel import (
     InvalidProxy,
+    InvalidTarget,
     Proxy,
     ProxyAuthenticationRequired,
     ProxyHungUp,
@@ -27,804 +20,397 @@ from connect_tunnel import (
     TunnelRefused,
     TunnelTimeout,
 )
-from connect_tunnel._open import (
-    Opened,
-    raise_refusal,
-    read_refusal,
-    request_tunnel,
-)
-from connect_tunnel._route import Hop
-from connect_tunnel._steps import Call, Dial, Enter, HangUp, Peek, Resolve, Send, StartTLS, Take
-from connect_tunnel._walk import MAX_ROUNDS, Refused
-from connect_tunnel.auth import Auth, Basic, Bearer
+from connect_tunnel._open import read_refusal, request_tunnel
+from connect_tunnel._route import Routed
+from connect_tunnel._steps import Enter, HangUp, Resolve, Take
+from connect_tunnel._walk import PATIENCE, Refused
+from connect_tunnel.auth import Basic
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
-from connect_tunnel.testing import NextConnection, Replay, every_split, replay
+from connect_tunnel.routing import Call, Decision, Direct, Offload, Router
+from connect_tunnel.testing import every_split, replay
+from tests.core.stories import (
+    ADDRESSES,
+    ASK,
+    ASKED,
+    NO,
+    OK,
+    REACHED,
+    RESET,
+    TAIL,
+    TARGET,
+    WANTS_BASIC,
+    lazy,
+    opened,
+    run,
+    story,
+    way,
+)
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Iterable
 
     from connect_tunnel import ProxyResponse
-    from connect_tunnel._route import Hops
-    from connect_tunnel._steps import Address, Program
-    from connect_tunnel.auth import Exchange, Flow
+    from connect_tunnel._steps import Program
+    from tests.core.stories import Incoming
 
-T = TypeVar("T")
-
-Incoming: TypeAlias = "bytes | Exception | NextConnection"
-
-ADDRESSES: list[Address] = [("192.0.2.1", 3128)]
-TARGET = Target("imap.example.com", 993)
-TAIL = b"* OK ready\r\n"  # what the target may say first
-RESET = ProxyHungUp("reset the connection", reset=True)
-LATE = TunnelTimeout("too slow")
-
-OK = b"HTTP/1.1 200 OK\r\n\r\n"
-WANTS_BASIC = b'HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm="x"\r\n'
-ASK = WANTS_BASIC + b"Content-Length: 2\r\n\r\nno"  # on a connection that lasts
-
-# ---- telling stories ----
+# ---- routers ----
 
 
-def way(*proxies: Proxy | str) -> Hops:
-    read = [Proxy.parse(proxy) for proxy in proxies]
-    return tuple(Hop(proxy, number, len(read)) for number, proxy in enumerate(read, 1))
+class Names(Router):
+    """Names the same ways each time, and notes what it is told of them."""
+
+    def __init__(self, *ways: Iterable[Proxy | str]) -> None:
+        self.decision = Decision([[Proxy.parse(proxy) for proxy in one] for one in ways], "named")
+        self.reports: list[tuple[str, TunnelError | None]] = []
+
+    def route(self, target: Target) -> Program[Decision]:
+        yield from ()
+        return self.decision
+
+    def report(self, way: tuple[Proxy, ...], error: TunnelError | None) -> None:
+        self.reports.append((" -> ".join(proxy.url for proxy in way) or "direct", error))
 
 
-def attempt(hops: Hops, target: Target = TARGET) -> Program[Opened | TunnelError]:
-    """What a dialer does, with errors for values."""
-    try:
-        outcome = yield from request_tunnel(hops, target)
-        return outcome if isinstance(outcome, Opened) else (yield from raise_refusal(outcome))
-    except TunnelError as error:
-        return error
-
-
-def run(hops: Hops, *incoming: Incoming, **results: object) -> Replay[Opened | TunnelError]:
-    """Attempt it. Results are given by the names of steps; TLS chooses no protocol."""
-    named: dict[type[Any], object] = {Resolve: ADDRESSES}
-    known = {step.__name__: step for step in (Resolve, Dial, StartTLS, Send)}
-    named |= {known[name]: result for name, result in results.items()}
-    return replay(attempt(hops), *incoming, results=named)
-
-
-def story(done: Replay[Any]) -> list[str]:
-    told: list[str] = []
-    for step in done.steps:
-        match step:
-            case Resolve(host, port):
-                told.append(f"look up {host}:{port}")
-            case Dial(addresses):
-                told.append("dial" if addresses is ADDRESSES else f"dial {addresses}")
-            case StartTLS(_, name):
-                told.append(f"TLS with {name}")
-            case Send(data):
-                told.append(requested(data))
-            case HangUp():
-                told.append("hang up")
-            case _:
-                assert isinstance(step, Enter | Peek | Take | Call)
-    return told
-
-
-def requested(head: bytes) -> str:
-    """A request in short: whom it asks for, and the credentials it carries."""
-    line, *fields, empty, end = head.decode().split("\r\n")
-    assert (empty, end) == ("", "")
-    method, authority, version = line.split(" ")
-    assert (method, version) == ("CONNECT", "HTTP/1.1")
-    assert fields[0] == f"Host: {authority}"
-    given = [field.partition(": ")[2] for field in fields if field.startswith("Proxy-Auth")]
-    return " ".join([f"ask for {authority}", *(f"as {credentials}" for credentials in given)])
-
-
-def opened(done: Replay[Opened | TunnelError]) -> Opened:
-    assert isinstance(done.value, Opened), repr(done.value)
-    return done.value
-
-
-# ---- one hop ----
-
-
-@pytest.mark.parametrize(
-    ("proxy", "told"),
-    [
-        ("http://proxy.test", ["look up proxy.test:80", "dial"]),
-        ("http://proxy.test:3128", ["look up proxy.test:3128", "dial"]),
-        ("http://[2001:db8::1]:3128", ["dial [('2001:db8::1', 3128)]"]),
-        ("http://[fe80::1%eth0]:3128", ["dial [('fe80::1%eth0', 3128)]"]),
-        ("https://proxy.test", ["look up proxy.test:443", "dial", "TLS with proxy.test"]),
-        ("https://proxy.test.", ["look up proxy.test.:443", "dial", "TLS with proxy.test"]),
-        ("https://[fe80::1%eth0]", ["dial [('fe80::1%eth0', 443)]", "TLS with fe80::1"]),
-        ("https://192.0.2.1", ["dial [('192.0.2.1', 443)]", "TLS with 192.0.2.1"]),
-    ],
+A, B, C = "http://a.test:1", "http://b.test:2", "http://c.test:3"
+DIALLED_A, DIALLED_B, DIALLED_C = (
+    ["look up a.test:1", "dial"], ["look up b.test:2", "dial"], ["look up c.test:3", "dial"],
 )  # fmt: skip
-def test_one_hop(proxy: str, told: list[str]) -> None:
-    """H1-13, H1-16, NM-06, NM-10: one request, then not a byte but of the answer's head.
 
-    The target is not looked up, and a zone goes nowhere but to the dialling of the proxy.
-    """
+
+def placed(error: TunnelError, phase: Any) -> TunnelError:
+    """As the driver throws it into a program."""
+    error.phase = phase
+    return error
+
+
+def refused_by(url: str) -> ProxyUnreachable:
+    return ProxyUnreachable("cannot be reached (refused)", phase="tcp", proxy_url=url)
+
+
+UNKNOWN = ProxyUnreachable("has a name that cannot be looked up", phase="resolve")
+SLOW_LOOKUP = TunnelTimeout("could not be looked up within 5.0 s", phase="resolve")
+SLOW_DIAL = TunnelTimeout("did not accept a connection within 5.0 s", phase="tcp")
+
+
+def test_a_router_that_names_one_way() -> None:
+    """As if it had been given."""
+    router = Names([A, "https://two.test:2"])
     for split in every_split(OK + TAIL):
-        done = run(way(proxy), *split)
-        assert [response.status for response in opened(done).responses] == [200]
-        assert story(done) == [*told, "ask for imap.example.com:993"]
-        assert done.left == TAIL, split
+        done = run(Routed(router), OK, *split)
+        assert [hop.proxy.url for hop in opened(done).hops] == [A, "https://two.test:2"]
+        assert story(done) == [*DIALLED_A, "ask for two.test:2", "TLS with two.test", ASKED]
+        assert done.left == TAIL
+    assert set(router.reports) == {(f"{A} -> https://two.test:2", None)}
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"HTTP/1.0 200 Connection established\r\n\r\n",
-        b"HTTP/1.1 204 No Content\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: abc\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\nProxy-Connection: close\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 299 x\r\n\r\n",
-    ],
-    ids=["H1-34 1.0", "H1-14 204", "H1-15 length", "H1-15 lengths", "H1-15 chunked",
-         "H1-33 close", "H1-18 interim"],
-)  # fmt: skip
-def test_any_2xx_opens_the_tunnel(head: bytes) -> None:
-    for split in every_split(head + TAIL):
-        done = run(way("http://proxy.test:3128"), *split)
-        opened(done)
-        assert done.left == TAIL, split
-
-
-def test_the_parts_of_an_opening() -> None:
-    """What errors are labelled with, and whose clocks run."""
-    hops = way("http://one.test:1", "https://two.test:2")
-    done = run(hops, OK, OK)
-    entered = [(step.phase, step.hop, step.seconds) for step in done.steps if type(step) is Enter]
-    assert entered == [
-        ("resolve", hops[0], None),
-        ("tcp", hops[0], None),
-        ("connect", hops[0], None),
-        ("proxy_tls", hops[1], None),
-        ("connect", hops[1], None),
-    ]
-
-
-def test_the_parts_of_a_challenge() -> None:
-    """H1-38: its body is given little time, and what follows has its own clock."""
-    hops = lazy()
-    done = run(hops, ASK, b"", NextConnection(), OK)
-    entered = [(step.phase, step.seconds) for step in done.steps if type(step) is Enter]
-    dialled = [("resolve", None), ("tcp", None)]
-    asked = [("auth", None), ("connect", None)]
-    asked_again = [("auth", None), ("auth", MAX_BODY_SECONDS), ("connect", None)]
-    assert entered == [*dialled, *asked, *asked_again, *dialled, ("connect", None)]
-
-
-def test_tls_is_as_the_proxy_says() -> None:
-    """TL-01, TL-04: the context that was given, as it is; and the name of the proxy."""
-    context = ssl.create_default_context()
-    proxy = Proxy("https://proxy.test", ssl_context=context, require_close_notify=False)
-    steps = [step for step in run(way(proxy), OK).steps if type(step) is StartTLS]
-    assert [(s.context, s.server_hostname, s.require_close_notify) for s in steps] == [
-        (context, "proxy.test", False)
-    ]
-
-
-@pytest.mark.parametrize("chosen", ["h2", "http/1.0", ""])
-def test_a_protocol_that_is_not_spoken_here(chosen: str) -> None:
-    """TL-04: a context of the caller's may offer what it likes; we cannot speak it."""
-    done = run(way("https://proxy.test"), StartTLS=chosen)
-    assert isinstance(done.value, InvalidProxy)
-    assert repr(chosen) in str(done.value)
-    assert "set_alpn_protocols" in str(done.value.hint)
-    assert done.sent == b""
-
-
-def test_http_1_1_may_be_chosen() -> None:
-    opened(run(way("https://proxy.test"), OK, StartTLS="http/1.1"))
-
-
-@pytest.mark.parametrize(
-    ("step", "error", "told"),
-    [
-        ("Resolve", ProxyUnreachable("no such name"), 1),
-        ("Dial", ProxyUnreachable("refused"), 2),
-        ("Dial", TunnelTimeout("too slow"), 2),
-        ("StartTLS", ProxyTLSError("not trusted"), 3),
-        ("Send", ProxyHungUp("reset", reset=True), 4),
-    ],
-)
-def test_what_a_step_fails_with_ends_it(step: str, error: TunnelError, told: int) -> None:
-    """TL-01, T7: and nothing is sent to a proxy that is not what it should be."""
-    done = run(way("https://proxy.test"), **{step: error})
-    assert done.value is error
-    assert len(story(done)) == told
-
-
-# ---- chains ----
-
-CHAINS: dict[str, tuple[list[Proxy | str], list[str]]] = {
-    "two": (
-        ["http://one.test:1", "http://two.test:2"],
-        ["look up one.test:1", "dial", "ask for two.test:2", "ask for imap.example.com:993"],
+# What happens to the first way; and the story.
+LEADS_ON: dict[str, tuple[dict[str, object], list[str]]] = {
+    "no such name": ({"Resolve": [UNKNOWN, ADDRESSES]}, ["look up a.test:1", *DIALLED_B, ASKED]),
+    "a slow lookup": (
+        {"Resolve": [SLOW_LOOKUP, ADDRESSES]}, ["look up a.test:1", *DIALLED_B, ASKED],
     ),
-    "two, default ports": (
-        ["http://one.test", "http://two.test"],
-        ["look up one.test:80", "dial", "ask for two.test:80", "ask for imap.example.com:993"],
-    ),
-    "TLS in TLS": (
-        ["https://one.test", "https://two.test"],
-        [
-            "look up one.test:443", "dial", "TLS with one.test", "ask for two.test:443",
-            "TLS with two.test", "ask for imap.example.com:993",
-        ],
-    ),
-    "three, TLS in the middle": (
-        ["http://one.test:1", "https://two.test:2", "http://[2001:db8::3]:3"],
-        [
-            "look up one.test:1", "dial", "ask for two.test:2",
-            "TLS with two.test", "ask for [2001:db8::3]:3", "ask for imap.example.com:993",
-        ],
-    ),
-    "three, each with credentials": (
-        ["http://a:1@one.test:1", "http://two.test:2", "https://c:3@three.test:3"],
-        [
-            "look up one.test:1", "dial", "ask for two.test:2 as Basic YTox",
-            "ask for three.test:3",
-            "TLS with three.test", "ask for imap.example.com:993 as Basic Yzoz",
-        ],
-    ),
-    "the same one twice": (
-        ["http://one.test:1", "http://one.test:1"],
-        ["look up one.test:1", "dial", "ask for one.test:1", "ask for imap.example.com:993"],
-    ),
+    "refused": ({"Dial": [refused_by(A), None]}, [*DIALLED_A, *DIALLED_B, ASKED]),
+    "silence": ({"Dial": [SLOW_DIAL, None]}, [*DIALLED_A, *DIALLED_B, ASKED]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("proxies", "told"), CHAINS.values(), ids=CHAINS)
-def test_chains(proxies: list[Proxy | str], told: list[str]) -> None:
-    """LL-08, AU-06: each hop is asked for the next one alone, with its own credentials."""
-    answers = [b"HTTP/1.1 20%d OK\r\n\r\n" % number for number in range(len(proxies))]
-    for split in every_split(answers[-1] + TAIL):
-        done = run(way(*proxies), *answers[:-1], *split)
-        assert story(done) == told
-        assert done.left == TAIL
-        statuses = [response.status for response in opened(done).responses]
-        assert statuses == [200, 201, 202][: len(proxies)]
+def results_of(results: dict[str, Any]) -> dict[str, Any]:
+    return {step: iter(each) for step, each in results.items()}
 
 
-def test_bytes_behind_the_head_of_an_earlier_hop_are_the_next_hops() -> None:
-    """H1-16: whoever is asked through it is its target, and early bytes are not lost there."""
-    done = run(way("http://one.test:1", "http://two.test:2"), OK + OK + TAIL)
-    opened(done)
+@pytest.mark.parametrize(("results", "told"), LEADS_ON.values(), ids=LEADS_ON)
+def test_en_14_one_that_cannot_be_reached_leads_to_the_next(
+    results: dict[str, list[object]], told: list[str]
+) -> None:
+    router = Names([A], [B], [C])
+    done = run(Routed(router), OK + TAIL, **results_of(results))
+    assert [hop.proxy.url for hop in opened(done).hops] == [B]
+    assert story(done) == told
     assert done.left == TAIL
+    error = next(iter(results.values()))[0]
+    assert router.reports == [(A, error), (B, None)]
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_hop_that_refuses(at: int) -> None:
-    """LL-08: the way ends there; the answer is that hop's, on what *it* was asked for."""
-    hops = way("http://one.test:1", "https://two.test:2", "http://three.test:3")
-    goals = ["two.test:2", "three.test:3", "imap.example.com:993"]
-    no = b"HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\nsorry!"
-    done = run(hops, *[OK] * at, no)
-    error = done.value
-    assert isinstance(error, TunnelRefused)
-    assert error.response.body == b"sorry!"
-    assert f"the tunnel to {goals[at]} (403 No)" in str(error)
-    assert story(done)[-2:] == [f"ask for {goals[at]}", "hang up"]
-    labels = [step.hop for step in done.steps if type(step) is Enter]
-    assert labels[-1] is hops[at]
+NO_HTTP = b"SSH-2.0-x\r\n"
+PAGE = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 
-
-@pytest.mark.parametrize(
-    ("answers", "kind", "told"),
-    [
-        ([OK, b""], ProxyHungUp, 4),
-        ([OK, RESET], ProxyHungUp, 4),
-        ([OK, b"SSH-2.0-x\r\n"], ProxyMisbehaved, 4),
-        ([b""], ProxyHungUp, 3),
-    ],
-    ids=["second closes", "second resets", "second is no proxy", "first closes"],
-)
-def test_a_hop_that_is_no_use(answers: list[Incoming], kind: type[TunnelError], told: int) -> None:
-    """H1-44: nothing is asked again, as it cannot be known what became of it."""
-    done = run(way("http://one.test:1", "http://two.test:2"), *answers)
-    assert type(done.value) is kind
-    assert len(story(done)) == told
-
-
-# ---- challenges: where they are answered ----
-
-ASKED = "ask for imap.example.com:993"
-ANSWERED = f"{ASKED} as Basic dTpw"
-REACHED = ["look up proxy.test:3128", "dial"]
-
-SAME = [*REACHED, ASKED, ANSWERED]
-ANEW = [*REACHED, ASKED, "hang up", *REACHED, ANSWERED]
-BOTH = [*REACHED, ASKED, ANSWERED, "hang up", *REACHED, ANSWERED]  # tried, and then anew
-
-
-def lazy(**given: Any) -> Hops:
-    """A way through a proxy whose credentials are sent when it asks for them."""
-    auth = Basic("u", "p", preemptive=False)
-    return way(Proxy("http://proxy.test:3128", auth=auth, **given))
-
-
-# A 407 with its body, after which the connection lasts.
-LASTING = {
-    "H1-39 length": ASK,
-    "H1-39 no body": WANTS_BASIC + b"Content-Length: 0\r\n\r\n",
-    "H1-39 chunked": WANTS_BASIC
-    + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nA: b\r\n\r\n",
-    "H1-34 1.0 that keeps": b"HTTP/1.0 407 No\r\nProxy-Authenticate: basic\r\n"
-    b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\nno",
+# What the first proxy answers; what its steps fail with; and what comes of it.
+FINAL: dict[str, tuple[list[Incoming], dict[str, object], type[TunnelError]]] = {
+    "a refusal": ([PAGE], {}, TunnelRefused),
+    "a refusal that may not last": ([BUSY], {}, TunnelRefused),
+    "a challenge": ([ASK], {}, ProxyAuthenticationRequired),
+    "no HTTP": ([NO_HTTP], {}, ProxyMisbehaved),
+    "a hang-up": ([b""], {}, ProxyHungUp),
+    "a reset": ([RESET], {}, ProxyHungUp),
+    "silence": ([placed(TunnelTimeout("late"), "connect")], {}, TunnelTimeout),
+    "a slow TLS": ([], {"StartTLS": placed(TunnelTimeout("late"), "proxy_tls")}, TunnelTimeout),
+    "TLS that is not trusted": ([], {"StartTLS": ProxyTLSError("not trusted")}, ProxyTLSError),
+    "another protocol": ([], {"StartTLS": "h2"}, InvalidProxy),
 }
 
 
-@pytest.mark.parametrize("no", LASTING.values(), ids=LASTING)
-def test_a_challenge_is_answered_on_its_connection(no: bytes) -> None:
-    """H1-39: once its body is read, under every split of it."""
-    for split in every_split(no):
-        done = run(lazy(), *split, OK + TAIL)
-        assert story(done) == SAME, split
-        assert [response.status for response in opened(done).responses] == [200]
-        assert done.left == TAIL
-
-
-# A 407 after which the connection is not to be used, or turns out to be of no use.
-ENDING: dict[str, tuple[list[Incoming], list[str]]] = {
-    "H1-39 close": ([WANTS_BASIC + b"Connection: close\r\nContent-Length: 2\r\n\r\nno"], ANEW),
-    "H1-39 close, old name": (
-        [WANTS_BASIC + b"Proxy-Connection: close\r\nContent-Length: 2\r\n\r\nno"], ANEW,
-    ),
-    "H1-34 1.0": (
-        [b"HTTP/1.0 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno"], ANEW,
-    ),
-    "H1-39 no length": ([WANTS_BASIC + b"\r\nno"], ANEW),
-    "H1-39 no length and the end": ([WANTS_BASIC + b"\r\nno", b""], ANEW),
-    "H1-35 two lengths": (
-        [WANTS_BASIC + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nno"], ANEW,
-    ),
-    "H1-35 chunked and length": (
-        [WANTS_BASIC + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"], ANEW,
-    ),
-    "H1-37 cut short": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", b""], ANEW),
-    "H1-37 chunked, cut short": (
-        [WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", b""], ANEW,
-    ),
-    "H1-37 reset in the body": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", RESET], ANEW),
-    "H1-38 too slow": ([WANTS_BASIC + b"Content-Length: 9\r\n\r\nno", LATE], ANEW),
-    "H1-38 too long": (
-        [WANTS_BASIC + b"Content-Length: 99999\r\n\r\n" + b"x" * 70000], ANEW,
-    ),
-    "H1-41 an answer nobody asked for": ([ASK + OK], ANEW),
-    "H1-41 one more byte": ([ASK + b"\n"], ANEW),
-    "H1-41 after no body": ([WANTS_BASIC + b"Content-Length: 0\r\n\r\n" + OK], ANEW),
-    "H1-41 after chunks": (
-        [WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + OK], ANEW,
-    ),
-    "H1-40 closes in silence": ([ASK, b""], BOTH),
-    "H1-40 closes with its answer": ([WANTS_BASIC + b"Content-Length: 0\r\n\r\n", b""], BOTH),
-    "H1-40 resets": ([ASK, RESET], BOTH),
-    "H1-40 calls the next request bad, as nghttpx does": (
-        [ASK, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"], BOTH,
-    ),
-    "H1-40 says farewell to who was silent": (
-        [ASK, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"], BOTH,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("coming", "told"), ENDING.values(), ids=ENDING)
-def test_a_challenge_is_answered_on_a_new_connection(
-    coming: list[Incoming], told: list[str]
+@pytest.mark.parametrize(("coming", "results", "kind"), FINAL.values(), ids=FINAL)
+def test_en_14_whatever_comes_of_one_that_was_reached_is_final(
+    coming: list[Incoming], results: dict[str, Any], kind: type[TunnelError]
 ) -> None:
-    done = run(lazy(), *coming, NextConnection(), OK + TAIL)
-    assert story(done) == told
-    assert [response.status for response in opened(done).responses] == [200]
-    assert done.left == TAIL
+    """The next proxy is no way round a no; and who answers is there."""
+    router = Names(["https://a.test:1"], [B], [])
+    done = run(Routed(router), *coming, **results)
+    assert type(done.value) is kind
+    assert story(done)[:3] == [*DIALLED_A, "TLS with a.test"]
+    assert not {"look up b.test:2", f"look up {TARGET}"} & set(story(done))
+    assert router.reports == [("https://a.test:1", None)]
 
 
-def test_a_retry_that_cannot_be_sent() -> None:
-    """H1-40: EPIPE or a reset where the second request goes out."""
-    results = iter([None, RESET, None])
-    done = run(lazy(), ASK, NextConnection(), OK, Send=results)
-    assert story(done) == BOTH
-    opened(done)
-
-
-@pytest.mark.parametrize("fields", [{"Connection": "close"}, {"connection": "x, Close"}])
-def test_who_says_close_asks_no_more_there(fields: dict[str, str]) -> None:
-    """H1-09: nor waits for the rest of the answer."""
-    done = run(lazy(headers=fields), ASK[:-2], NextConnection(), OK)
-    assert story(done) == ANEW
-
-
-# What comes of the second request, where that is the end of it.
-FINAL: dict[str, tuple[list[Incoming], list[str], type[TunnelError], int | None]] = {
-    "rejected": ([ASK, ASK], SAME, ProxyAuthenticationRequired, 407),
-    "refused": (
-        [ASK, b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"], SAME, TunnelRefused, 403,
-    ),
-    "H1-44 dies in its answer": ([ASK, b"HTTP/1.1 2", b""], SAME, ProxyHungUp, None),
-    "H1-44 resets in its answer": (
-        [ASK, b"HTTP/1.1 2", ProxyHungUp("reset", reset=True)], SAME, ProxyHungUp, None,
-    ),
-    "H1-44 dies after an interim answer": (
-        [ASK, b"HTTP/1.1 103 Early Hints\r\n\r\n", b""], SAME, ProxyHungUp, None,
-    ),
-    "is no answer": ([ASK, b"hello\r\n\r\n"], SAME, ProxyMisbehaved, None),
-    "is late": ([ASK, TunnelTimeout("too slow")], SAME, TunnelTimeout, None),
-    "H1-44 closes twice": ([ASK, b"", NextConnection(), b""], BOTH, ProxyHungUp, None),
-    "closes and rejects": ([ASK, b"", NextConnection(), ASK], BOTH,
-                           ProxyAuthenticationRequired, 407),
-    "is bad on a new connection, too": (
-        [ASK, b"", NextConnection(), b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"],
-        BOTH, TunnelRefused, 400,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("coming", "told", "kind", "status"), FINAL.values(), ids=FINAL)
-def test_a_retry_that_fails(
-    coming: list[Incoming], told: list[str], kind: type[TunnelError], status: int | None
-) -> None:
-    """H1-44, AU-18: never a retry of a retry, nor the same credentials twice."""
-    done = run(lazy(), *coming)
-    error = done.value
-    assert type(error) is kind
-    assert story(done) == (told if status is None else [*told, "hang up"])
-    if isinstance(error, TunnelRefused):
-        assert error.response.status == status
-
-
-def test_a_first_request_that_fails_is_not_sent_again() -> None:
-    """H1-44: before a challenge there is no reason to think that nothing was done."""
-    for end in (b"", RESET):
-        done = run(lazy(), end)
-        assert isinstance(done.value, ProxyHungUp)
-        assert story(done) == [*REACHED, ASKED]
-
-
-# ---- challenges: which are answered ----
-
-
-class Guessing(Auth):
-    """One that has another answer to every challenge, and notes what comes of each."""
-
-    def __init__(self) -> None:
-        self.told: list[int] = []
-
-    def flow(self, exchange: Exchange) -> Flow:
-        for number in count(1):
-            response: ProxyResponse = yield f"Guess {number}"
-            assert response is exchange.response
-            self.told.append(response.status)
-
-
-def guessing() -> tuple[Guessing, Hops]:
-    auth = Guessing()
-    return auth, way(Proxy("http://proxy.test:3128", auth=auth))
-
-
-def test_rounds_are_bounded() -> None:
-    """AU-01, AU-18: an endless 407 ends, with what it offered last."""
-    auth, hops = guessing()
-    done = run(hops, *[ASK] * 50)
-    assert isinstance(done.value, ProxyAuthenticationRequired)
-    assert [challenge.realm for challenge in done.value.challenges] == ["x"]
-    guesses = [f"{ASKED} as Guess {number}" for number in range(1, MAX_ROUNDS + 2)]
-    assert story(done) == [*REACHED, *guesses, "hang up"]
-    assert auth.told == [407] * (MAX_ROUNDS + 1)  # it is told each time that it was rejected
-
-
-WANTS_NOTHING = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
-WANTS_OTHERS = (
-    b"HTTP/1.1 407 No\r\nProxy-Authenticate: Digest realm=x, nonce=y\r\n"
-    b"Proxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("auth", "no", "offers", "rejected"),
-    [
-        (None, ASK, ["Basic"], False),
-        (("u", "p"), ASK, ["Basic"], True),
-        (Basic("u", "p"), ASK, ["Basic"], True),
-        (Bearer("t", allow_cleartext=True), ASK, ["Basic"], True),
-        (Basic("u", "p", preemptive=False), WANTS_OTHERS, ["Digest", "Negotiate"], False),
-        (Basic("u", "p", preemptive=False), WANTS_NOTHING, [], False),
-    ],
-    ids=["none", "a pair", "Basic", "Bearer", "not Basic", "AU-01 nothing offered"],
-)
-def test_a_challenge_that_cannot_be_answered(
-    auth: Auth | tuple[str, str] | None, no: bytes, offers: list[str], *, rejected: bool
-) -> None:
-    """AU-18: is the end of it, after one request; and what was not sent was not rejected."""
-    done = run(way(Proxy("http://proxy.test:3128", auth=auth)), no)
-    assert isinstance(done.value, ProxyAuthenticationRequired)
-    assert [challenge.scheme for challenge in done.value.challenges] == offers
-    assert ("rejected" in str(done.value)) is rejected
-    assert len(story(done)) == len([*REACHED, ASKED, "hang up"])
-
-
-def test_an_auth_of_the_callers_may_keep_state() -> None:
-    class Counting(Auth):
-        def __init__(self) -> None:
-            self.count = 0
-
-        def flow(self, exchange: Exchange) -> Flow:
-            while not exchange.response or exchange.rejected:
-                self.count += 1
-                yield f"Count {self.count}"
-
-    hops = way(Proxy("http://proxy.test:3128", auth=Counting()))
-    done = run(hops, ASK, OK)
-    assert story(done) == [*REACHED, f"{ASKED} as Count 1", f"{ASKED} as Count 2"]
-    assert story(run(hops, OK)) == [*REACHED, f"{ASKED} as Count 3"]
-
-
-@pytest.mark.parametrize("field", [b"Proxy-Authenticate", b"WWW-Authenticate"])
-@pytest.mark.parametrize("asked", [0, 1], ids=["at first", "as an answer to credentials"])
-def test_401_is_no_challenge(field: bytes, asked: int) -> None:
-    """AU-23: not answered with a proxy's credentials, but told as failed authentication."""
-    no = b"HTTP/1.1 401 No\r\n%b: Basic realm=x\r\nContent-Length: 0\r\n\r\n" % field
-    auth, hops = guessing()
-    done = run(hops, *[ASK] * asked, no)
-    assert isinstance(done.value, ProxyAuthenticationRequired)
-    assert done.value.response.status == 401
-    assert auth.told == [*[407] * asked, 401]
-    assert story(done) == [
-        *REACHED,
-        *[f"{ASKED} as Guess {n}" for n in (1, 2)][: asked + 1],
-        "hang up",
-    ]
-
-
-def test_401_does_not_bring_credentials_about() -> None:
-    """AU-23: those that wait to be asked wait on."""
-    no = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
-    done = run(lazy(), no)
-    assert isinstance(done.value, ProxyAuthenticationRequired)
-    assert story(done) == [*REACHED, ASKED, "hang up"]
-
-
-def test_a_407_inside_the_tunnel_is_the_targets() -> None:
-    """T2: it follows a 2xx, and so it is neither read nor answered."""
-    inside = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n"
-    for split in every_split(OK + inside):
-        auth, hops = guessing()
-        done = run(hops, *split)
-        opened(done)
-        assert done.left == inside, split
-        assert auth.told == [200]
-
-
-def test_au_05_a_second_tunnel_begins_with_what_worked() -> None:
-    """By the same way; a new one knows nothing."""
-    hops = lazy()
-    assert story(run(hops, ASK, OK)) == SAME
-    assert story(run(hops, OK)) == [*REACHED, ANSWERED]
-    # Until it is rejected, and then the way begins anew.
-    assert story(run(hops, ASK)) == [*REACHED, ANSWERED, "hang up"]
-    assert story(run(hops, ASK, OK)) == SAME
-    assert story(run(lazy(), ASK, OK)) == SAME
-
-
-def test_what_a_flow_raises_ends_it() -> None:
-    """Also when it is told of the 2xx, and the tunnel is one that nobody may use."""
-
-    class Wary(Auth):
-        def flow(self, exchange: Exchange) -> Flow:
-            response: ProxyResponse = yield "Wary"
-            raise ProxyMisbehaved(f"said {response.status} and proved nothing")
-
-    hops = way(Proxy("http://proxy.test:3128", auth=Wary()))
-    for said, status in ((OK, 200), (ASK, 407), (ASK.replace(b"407", b"403"), 403)):
-        done = run(hops, said)
-        assert isinstance(done.value, ProxyMisbehaved)
-        assert str(done.value) == f"said {status} and proved nothing"
-        assert story(done) == [*REACHED, f"{ASKED} as Wary"]
-
-
-class Bound(Auth):
-    """A handshake of two legs, of which the second is good on the connection of the first."""
-
-    def flow(self, exchange: Exchange) -> Flow:
-        yield "Bound 1"
-        exchange.bound = True
-        yield "Bound 2"
-
-
-BOUND = [f"{ASKED} as Bound {leg}" for leg in (1, 2)]
-
-
-def test_au_20_credentials_that_are_bound_to_a_connection() -> None:
-    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), ASK, OK)
-    opened(done)
-    assert story(done) == [*REACHED, *BOUND]
-
-
-@pytest.mark.parametrize(
-    ("coming", "legs"),
-    [
-        ([WANTS_BASIC + b"Connection: close\r\n\r\n"], 1),
-        ([WANTS_BASIC + b"\r\nno"], 1),
-        ([ASK, b""], 2),
-        ([ASK, RESET], 2),
-    ],
-    ids=["close", "no length", "H1-40 silence", "H1-40 a reset"],
-)
-def test_au_20_and_lose_it(coming: list[Incoming], legs: int) -> None:
-    """There is no way to go on, and the error says why."""
-    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), *coming)
-    assert type(done.value) is ProxyHungUp
-    assert done.value.phase == "auth"
-    assert "in the middle of a handshake" in str(done.value)
-    assert "has to keep it" in str(done.value)
-    assert story(done) == [*REACHED, *BOUND[:legs]]
-
-
-def test_au_20_and_are_called_bad() -> None:
-    """That is an answer to them, where nothing can be asked again elsewhere."""
-    bad = b"HTTP/1.1 400 Bad Token\r\nContent-Length: 0\r\n\r\n"
-    done = run(way(Proxy("http://proxy.test:3128", auth=Bound())), ASK, bad)
+def test_en_14_a_refusal_of_the_second_hop_is_final_too() -> None:
+    """Also where it refuses because it cannot reach the hop behind it."""
+    router = Names([A, B], [C])
+    done = run(Routed(router), BUSY)
     assert isinstance(done.value, TunnelRefused)
-    assert done.value.response.reason == "Bad Token"
-    assert story(done) == [*REACHED, *BOUND, "hang up"]
+    assert story(done) == [*DIALLED_A, "ask for b.test:2", "hang up"]
+    assert router.reports == [(f"{A} -> {B}", None)]
 
 
-@pytest.mark.parametrize(
-    ("page", "shown"),
-    [
-        (b"You sent Basic dTpwYXNzd29yZA==!", b"You sent Basic ***!"),
-        (b"You sent <b>dTpwYXNzd29yZA==</b>", b"You sent <b>***</b>"),
-        (b"You sent nothing", b"You sent nothing"),
-    ],
-)
-@pytest.mark.parametrize("status", [403, 407])
-def test_au_24_a_page_that_shows_the_request_shows_no_credentials(
-    page: bytes, shown: bytes, status: int
-) -> None:
-    no = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%b" % (status, len(page), page)
-    done = run(way(Proxy("http://proxy.test:3128", auth=("u", "password"))), no)
-    assert isinstance(done.value, TunnelRefused)
-    assert done.value.response.body == shown
-    assert "dTpw" not in str(done.value)
-
-
-def test_a_caller_may_bring_credentials() -> None:
-    """AU-23, H1-40: sent as they are, and nothing is said when they are rejected."""
-    proxy = Proxy("http://proxy.test:3128", headers={"Proxy-Authorization": "X y"})
-    done = run(way(proxy), ASK)
-    assert isinstance(done.value, ProxyAuthenticationRequired)
-    assert story(done) == [*REACHED, f"{ASKED} as X y", "hang up"]
-
-
-# ---- challenges in a chain ----
-
-ONE = Proxy("http://one.test:1", auth=("a", "1"))
-TWO = Proxy("https://two.test:2", auth=Basic("b", "2", preemptive=False))
-TO_TWO = ["look up one.test:1", "dial", "ask for two.test:2 as Basic YTox", "TLS with two.test"]
-AS_TWO = "ask for imap.example.com:993 as Basic Yjoy"
-
-
-def test_a_challenge_of_the_second_hop_on_the_same_way() -> None:
-    done = run(way(ONE, TWO), OK, ASK, OK + TAIL)
-    assert story(done) == [*TO_TWO, ASKED, AS_TWO]
-    opened(done)
-    assert done.left == TAIL
-
-
-@pytest.mark.parametrize(
-    "coming",
-    [[WANTS_BASIC + b"Connection: close\r\n\r\n"], [WANTS_BASIC + b"\r\nno"]],
-    ids=["close", "no length"],
-)
-def test_a_challenge_of_the_second_hop_and_the_whole_way_again(coming: list[Incoming]) -> None:
-    """H1-39, LL-08: no credentials stray, and each hop's answer is that of the way that led."""
-    again = b"HTTP/1.1 299 Again\r\n\r\n"
-    done = run(way(ONE, TWO), OK, *coming, NextConnection(), again, OK + TAIL)
-    assert story(done) == [*TO_TWO, ASKED, "hang up", *TO_TWO, AS_TWO]
-    assert [response.status for response in opened(done).responses] == [299, 200]
-    assert done.left == TAIL
-
-
-def test_a_silent_close_of_the_second_hop_and_the_whole_way_again() -> None:
-    """H1-40."""
-    done = run(way(ONE, TWO), OK, ASK, b"", NextConnection(), OK, OK)
-    assert story(done) == [*TO_TWO, ASKED, AS_TWO, "hang up", *TO_TWO, AS_TWO]
-    opened(done)
-
-
-def test_the_first_hop_refuses_the_second_time() -> None:
-    no = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
-    done = run(way(ONE, TWO), OK, WANTS_BASIC + b"\r\n", NextConnection(), no)
-    assert isinstance(done.value, TunnelRefused)
-    assert "the tunnel to two.test:2 (503 Busy)" in str(done.value)
-    assert story(done) == [*TO_TWO, ASKED, "hang up", *TO_TWO[:3], "hang up"]
-
-
-def test_both_hops_challenge() -> None:
-    """AU-05: but the first is not made to do so again when the way is walked again."""
-    one = Proxy("http://one.test:1", auth=Basic("a", "1", preemptive=False))
-    to_two = [*TO_TWO[:2], "ask for two.test:2", "ask for two.test:2 as Basic YTox", TO_TWO[3]]
-    ending = WANTS_BASIC + b"\r\n"
-    done = run(way(one, TWO), ASK, OK, ending, NextConnection(), OK, OK)
-    assert story(done) == [*to_two, ASKED, "hang up", *TO_TWO, AS_TWO]
-
-
-# ---- fields made for a target ----
-
-
-def test_fields_are_made_for_what_each_hop_is_asked() -> None:
-    """For a chain that is the next hop; and made once, however often the request is sent."""
-    seen: list[str] = []
-
-    def one(target: Target) -> dict[str, str]:
-        seen.append(f"one: {target}")
-        return {"User-Agent": "one"}
-
-    async def two(target: Target) -> list[tuple[str, str]]:
-        seen.append(f"two: {target}")
-        return [("X", "1"), ("X", "2")]
-
-    auth = Basic("u", "p", preemptive=False)
-    hops = way(
-        Proxy("http://one.test:1", headers=one), Proxy("http://two.test:2", headers=two, auth=auth)
+def test_en_14_a_proxy_that_goes_away_after_its_challenge() -> None:
+    """It answered; that it does not take the second connection is no reason to ask another."""
+    proxy = Proxy(A, auth=Basic("u", "p", preemptive=False))
+    router = Names([proxy], [B])
+    done = run(
+        Routed(router), WANTS_BASIC + b"\r\nno", **results_of({"Dial": [None, refused_by(A)]})
     )
-    done = run(hops, OK, ASK, OK)
-    assert seen == ["one: two.test:2", "two: imap.example.com:993"]
-    opened(done)
-    first, second, third = [step.data for step in done.steps if type(step) is Send]
-    assert b"User-Agent: one\r\n" in first
-    assert b"X: " not in first
-    for request in (second, third):
-        assert b"X: 1\r\nX: 2\r\n" in request
+    assert isinstance(done.value, ProxyUnreachable)
+    assert story(done) == [*DIALLED_A, ASKED, "hang up", *DIALLED_A]
+    assert router.reports == [(A, None)]
 
 
-def test_credentials_among_made_fields() -> None:
-    def make(target: Target) -> dict[str, str]:
-        return {"Proxy-Authorization": f"For {target.host}", "Connection": "close"}
+@pytest.mark.parametrize("error", [refused_by("http://nested.test:1"), SLOW_DIAL], ids=type)
+def test_en_14_what_a_callable_could_not_reach_is_not_the_proxy(error: TunnelError) -> None:
+    """It may open tunnels of its own, for a token."""
 
-    done = run(way(Proxy("http://proxy.test:3128", headers=make)), OK)
-    assert story(done) == [*REACHED, f"{ASKED} as For imap.example.com"]
+    def fields(_: Target) -> dict[str, str]:
+        raise error
+
+    router = Names([Proxy(A, headers=fields)], [B])
+    done = run(Routed(router))
+    assert done.value is error
+    assert story(done) == DIALLED_A
+    assert router.reports == [(A, None)]
 
 
-SECRET = {"Proxy-Authorization": "s3cret"}
+@pytest.mark.parametrize("error", [SLOW_LOOKUP, UNKNOWN], ids=type)
+@pytest.mark.parametrize("url", ["socks5://a.test:1", A])
+def test_en_14_a_target_that_cannot_be_looked_up_here(url: str, error: TunnelError) -> None:
+    """LL-07: the proxy was reached, and the target would be no better known on the next way."""
+    proxy = Proxy(url, resolve="local")
+    router = Names([proxy], [B])
+    done = run(Routed(router), **results_of({"Resolve": [ADDRESSES, error]}))
+    assert isinstance(done.value, InvalidTarget if error is UNKNOWN else TunnelTimeout)
+    assert story(done) == [*DIALLED_A, f"look up {TARGET}"]
+    assert router.reports == [(proxy.url, None)]
+
+
+def test_one_failure_is_raised_as_it_is() -> None:
+    error = refused_by(A)
+    router = Names([A])
+    done = run(Routed(router), Dial=error)
+    assert done.value is error
+    assert router.reports == [(A, error)]
+
+
+def test_several_failures_are_told_as_one() -> None:
+    """With every attempt, in order; and none is left out because another is of another kind."""
+    first = ProxyUnreachable(
+        "cannot be reached (192.0.2.1:1: refused)", phase="tcp", proxy_url=A,
+        attempts=(("192.0.2.1:1", "refused"), ("[::1]:1", "no route")), errno=111,
+    )  # fmt: skip
+    second = TunnelTimeout("did not accept a connection within 5.0 s", phase="tcp", proxy_url=B)
+    third = ProxyUnreachable(
+        "cannot be reached (192.0.2.3:3: no route)", phase="tcp", proxy_url=C,
+        attempts=(("192.0.2.3:3", "no route"),), errno=113,
+    )  # fmt: skip
+    router = Names([A], [B], [C])
+    done = run(Routed(router), **results_of({"Dial": [first, second, third]}))
+    error = done.value
+    assert type(error) is ProxyUnreachable
+    assert error.attempts == (*first.attempts, *third.attempts)
+    assert error.errno == 113
+    assert str(error) == f"can be reached by none of 3 ways: {first}; {second}; {third}"
+    assert router.reports == [(A, first), (B, second), (C, third)]
+    # What the driver labels it with: it happened at no proxy.
+    last = [step for step in done.steps if type(step) is Enter][-1]
+    assert (last.phase, last.hop) == ("tcp", None)
 
 
 @pytest.mark.parametrize(
-    "made",
-    [{**SECRET, "A B": "s3cret"}, {**SECRET, "X": "s3cret\n"}, {**SECRET, "X": "s3cr\u00e9t"},
-     {**SECRET, "X": 3}, {**SECRET, "Content-Length": "1"}, {**SECRET, "Host": ""},
-     None, 7, ["s3cret"], [("X",)]],
-    ids=ascii,
-)  # fmt: skip
-def test_fields_that_cannot_be_sent(made: Any) -> None:
-    """H1-05, H1-06: nothing is sent, and no value shown, nor kept where a traceback shows it."""
-    done = run(way(Proxy("http://proxy.test:3128", headers=lambda _: made)))
-    error = done.value
-    assert isinstance(error, InvalidProxy)
-    assert done.sent == b""
-    assert "headers" in str(error)
-    assert "s3cret" not in str(error)
-    assert "s3cret" not in shown_by(error.__traceback__)
-    assert error.__context__ is None
+    ("ways", "limits"), [(1, [(None, 1)]), (3, [(PATIENCE, 3), (PATIENCE, 2), (None, 1)])]
+)
+def test_patience(ways: int, limits: list[tuple[float | None, int]]) -> None:
+    """There is some only if there is another way to be tried, and no more than its share."""
+    router = Names(*[[A], [B], [C]][:ways])
+    done = run(Routed(router), Dial=SLOW_DIAL)
+    entered = [step for step in done.steps if type(step) is Enter and step.hop is not None]
+    for phase in ("resolve", "tcp"):
+        assert [(s.seconds, s.attempts) for s in entered if s.phase == phase] == limits
+    assert PATIENCE == 5.0
 
 
-def shown_by(traceback: TracebackType | None) -> str:
-    """The locals of our own frames that a traceback would print."""
-    shown: list[str] = []
-    while traceback is not None:
-        if "/connect_tunnel/" in traceback.tb_frame.f_code.co_filename:
-            shown.append(repr(traceback.tb_frame.f_locals))
-        traceback = traceback.tb_next
-    return "\n".join(shown)
+# ---- without a proxy ----
+
+LOOKED_UP = f"look up {TARGET}"
 
 
-def test_a_callable_that_fails_fails_the_opening() -> None:
-    def fail(_: Target) -> dict[str, str]:
-        raise LookupError("no token today")
+@pytest.mark.parametrize(
+    ("target", "told", "phases"),
+    [
+        (TARGET, [LOOKED_UP, "dial"], ["resolve", "tcp"]),
+        (Target("192.0.2.7", 993), ["dial [('192.0.2.7', 993)]"], ["tcp"]),
+        (Target("2001:db8::7", 993), ["dial [('2001:db8::7', 993)]"], ["tcp"]),
+    ],
+    ids=["a name", "IPv4", "IPv6"],
+)
+def test_a_direct_way(target: Target, told: list[str], phases: list[str]) -> None:
+    """The target is dialled, at no hop, and not a byte is sent."""
+    done = run(Routed(Direct()), TAIL, target=target)
+    assert (opened(done).hops, opened(done).responses) == ((), ())
+    assert story(done) == told
+    assert done.left == TAIL
+    entered = [(step.phase, step.hop) for step in done.steps if type(step) is Enter]
+    assert entered == [(phase, None) for phase in phases]
 
-    with pytest.raises(LookupError, match="no token today"):
-        run(way(Proxy("http://proxy.test:3128", headers=fail)))
+
+@pytest.mark.parametrize("step", ["Resolve", "Dial"])
+def test_a_direct_way_that_fails(step: str) -> None:
+    results: dict[str, Any] = {step: ProxyUnreachable("refused", phase="tcp")}
+    assert run(Routed(Direct()), **results).value is results[step]
+
+
+def test_en_14_direct_is_a_way_like_others() -> None:
+    """In its turn, and only where the router names it."""
+    router = Names([A], [], [B])
+    done = run(Routed(router), **results_of({"Dial": [refused_by(A), None]}))
+    assert opened(done).hops == ()
+    assert story(done) == [*DIALLED_A, LOOKED_UP, "dial"]
+    assert [way for way, _ in router.reports] == [A, "direct"]
+
+    router = Names([A], [B])
+    done = run(Routed(router), Dial=refused_by(A))
+    assert story(done) == [*DIALLED_A, *DIALLED_B]
+
+
+def test_a_direct_way_that_fails_leads_on() -> None:
+    router = Names([], [A])
+    error = placed(ProxyUnreachable("no route"), "tcp")
+    done = run(Routed(router), OK, **results_of({"Dial": [error, None]}))
+    assert [hop.proxy.url for hop in opened(done).hops] == [A]
+    assert router.reports == [("direct", error), (A, None)]
+
+
+# ---- what routers do besides ----
+
+
+class Asks(Router):
+    """Yields work, as a router may."""
+
+    def route(self, target: Target) -> Program[Decision]:
+        host = yield from Call(self.look_up, target)
+        port = yield from Offload(int, "3128")
+        return Decision([[Proxy(f"http://{host}:{port}")]], "looked up")
+
+    @staticmethod
+    async def look_up(target: Target) -> str:
+        return f"for-{target.host}"
+
+
+def test_a_router_may_ask_others() -> None:
+    done = run(Routed(Asks()), OK)
+    opened(done)
+    assert story(done) == ["look up for-imap.example.com:3128", "dial", ASKED]
+
+
+def test_what_a_router_raises_ends_it() -> None:
+    class Fails(Router):
+        def route(self, target: Target) -> Program[Decision]:
+            yield from ()
+            raise LookupError("no way today")
+
+    with pytest.raises(LookupError, match="no way today"):
+        run(Routed(Fails()))
+    with pytest.raises(NotImplementedError):
+        run(Routed(Router()))
+
+
+def test_a_router_need_not_hear_what_came_of_it() -> None:
+    class Deaf(Router):
+        def route(self, target: Target) -> Program[Decision]:
+            yield from ()
+            return Decision([[Proxy(A)], [Proxy(B)]], "two")
+
+    opened(run(Routed(Deaf()), OK, **results_of({"Dial": [refused_by(A), None]})))
+
+
+def test_a_way_that_is_none() -> None:
+    """It is known when the router has named it, and before anything is dialled."""
+    router = Names([A, "unix:///run/proxy.sock"])
+    done = run(Routed(router))
+    assert isinstance(done.value, InvalidProxy)
+    assert story(done) == []
+
+
+# ---- what proxies teach stays with their way ----
+
+
+def asks(url: str, user: str) -> Proxy:
+    return Proxy(url, auth=Basic(user, "p", preemptive=False))
+
+
+AS_U = f"{ASKED} as Basic dTpw"
+AS_V = f"{ASKED} as Basic djpw"
+
+
+def test_t10_what_was_learnt_is_kept_for_its_way() -> None:
+    """AU-05, H1-46: from one opening to the next; but nothing of it goes to another proxy."""
+    one, other = asks(A, "u"), asks(B, "v")
+    way = Routed(Names([one], [other]))
+    assert story(run(way, ASK, OK)) == [*DIALLED_A, ASKED, AS_U]
+    assert story(run(way, OK)) == [*DIALLED_A, AS_U]
+
+    def failing_over() -> dict[str, Any]:
+        return results_of({"Dial": [refused_by(A), None]})
+
+    assert story(run(way, ASK, OK, **failing_over())) == [*DIALLED_A, *DIALLED_B, ASKED, AS_V]
+    assert story(run(way, OK, **failing_over())) == [*DIALLED_A, *DIALLED_B, AS_V]
+    assert story(run(way, OK)) == [*DIALLED_A, AS_U]
+
+
+def test_t10_no_credentials_go_to_a_proxy_that_has_none() -> None:
+    """What the first one knew of them, or had learnt, is not the second one's."""
+    way = Routed(Names([Proxy(A, auth=("u", "p"))], [B]))
+    assert story(run(way, OK)) == [*DIALLED_A, AS_U]
+    done = run(way, ASK, **results_of({"Dial": [refused_by(A), None]}))
+    assert isinstance(done.value, ProxyAuthenticationRequired)
+    assert "no credentials were given" in str(done.value)
+    assert story(done) == [*DIALLED_A, *DIALLED_B, ASKED, "hang up"]
+
+
+def test_t10_the_same_proxy_at_the_end_of_two_ways() -> None:
+    """A way is the whole of it: what was learnt behind one hop is not used behind another."""
+    last = asks(C, "u")
+    one, other = Names([A, last]), Names([B, last])
+    way = Routed(one)
+    assert story(run(way, OK, ASK, OK)) == [*DIALLED_A, "ask for c.test:3", ASKED, AS_U]
+    one.decision = other.decision
+    assert story(run(way, OK, ASK, OK)) == [*DIALLED_B, "ask for c.test:3", ASKED, AS_U]
+
+
+def test_t10_nor_does_it_outlive_the_credentials() -> None:
+    router = Names([asks(A, "u")])
+    way = Routed(router)
+    assert story(run(way, ASK, OK)) == [*DIALLED_A, ASKED, AS_U]
+    router.decision = Decision([[asks(A, "v")]], "changed")
+    assert story(run(way, ASK, OK)) == [*DIALLED_A, ASKED, AS_V]
+    router.decision = Decision([[Proxy(A)]], "cleared")
+    assert story(run(way, OK)) == [*DIALLED_A, ASKED]
 
 
 # ---- refusals ----
@@ -926,7 +512,7 @@ def test_a_body_never_costs_the_refusal(
     assert (response.status, response.body, response.complete) == (503, body, complete)
     assert type(done.steps[-1]) is HangUp
     last = [step for step in done.steps if type(step) is Enter][-1]
-    assert (last.phase, last.seconds) == ("connect", MAX_BODY_SECONDS)
+    assert (last.phase, last.seconds, last.soft) == ("connect", MAX_BODY_SECONDS, True)
 
 
 def test_trailers_belong_to_the_response() -> None:
@@ -937,6 +523,42 @@ def test_trailers_belong_to_the_response() -> None:
     assert done.value.proxy_status == "p; error=dns_error"
 
 
+@pytest.mark.parametrize(
+    ("url", "answers", "kind", "said"),
+    [
+        ("socks5h://h", b"\x05\x00\x05\x05", TunnelRefused, "(SOCKS5 reply 5: connection refused)"),
+        ("socks4a://h", b"\x00\x5b", TunnelRefused, "(SOCKS4 reply 91: rejected or failed)"),
+        ("socks5h://h", b"\x05\xff", ProxyAuthenticationRequired, "wants authentication"),
+        (
+            "socks5h://u:s3cr3t@h", b"\x05\x02\x01\x01", ProxyAuthenticationRequired,
+            "rejected the credentials of 'u'",
+        ),
+    ],
+    ids=["SOCKS5", "SOCKS4", "no method", "no login"],
+)  # fmt: skip
+def test_a_refusal_by_socks(url: str, answers: bytes, kind: type[TunnelError], said: str) -> None:
+    """LL-04 to LL-06: its codes are not those of HTTP, and there is no body to wait for."""
+    for split in every_split(answers):
+        done = run(way(url), *split)
+        error = done.value
+        assert type(error) is kind
+        assert isinstance(error, TunnelRefused)
+        assert said in str(error)
+        assert "s3cr3t" not in str(error)
+        assert (error.response.body, error.response.complete) == (b"", True)
+        assert story(done)[-1] == "hang up"
+
+
+def test_a_refusal_by_socks_as_a_value() -> None:
+    program = request_tunnel(way("socks5h://h"), TARGET)
+    no = replay(program, b"\x05\x00\x05\x02", results={Resolve: ADDRESSES}).value
+    assert isinstance(no, Refused)
+    assert (no.response.http_version, no.response.status) == ("SOCKS5", 2)
+    assert replay(no.body.next_part()).value == b""
+    response = replay(read_refusal(no)).value
+    assert (response.body, response.complete) == (b"", True)
+
+
 def test_no_answer_is_remembered() -> None:
     """H1-46: a refusal is the answer to one request, and the next one is made all the same."""
     hops = lazy()
@@ -945,101 +567,3 @@ def test_no_answer_is_remembered() -> None:
         assert isinstance(done.value, TunnelRefused)
         assert story(done) == [*REACHED, ASKED, "hang up"]
     opened(run(hops, OK))
-
-
-# ---- whatever proxies do ----
-
-NO = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
-SAYINGS: list[bytes | Exception] = [
-    OK, OK + TAIL, ASK, ASK, WANTS_BASIC + b"Connection: close\r\n\r\n", WANTS_BASIC + b"\r\nno",
-    WANTS_BASIC + b"Transfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", b"0\r\n\r\n", ASK + OK, NO,
-    b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 103 x\r\n\r\n", b"", b"",
-    b"HTTP/1.1 2", b"hello", RESET, LATE,
-]  # fmt: skip
-
-
-class AnyProxy:
-    """Performs steps, says one thing after the other, and is not asked for what makes no sense."""
-
-    def __init__(self, sayings: list[bytes | Exception]) -> None:
-        self.coming = iter(sayings)
-        self.connected = False
-        self.arrived = b""
-        self.seen = 0
-        self.told: list[str] = []
-
-    def perform(self, step: object) -> object:
-        match step:
-            case Enter():
-                return None
-            case Resolve():
-                return ADDRESSES
-            case Dial():
-                assert not self.connected
-                self.connected, self.arrived, self.seen = True, b"", 0
-            case _:
-                assert self.connected
-                return self._speak(step)
-        return None
-
-    def _speak(self, step: object) -> object:
-        match step:
-            case Send(data):
-                self.told.append(requested(data))
-            case Peek():
-                if not self.arrived:
-                    saying = next(self.coming, b"")
-                    if isinstance(saying, Exception):
-                        raise saying
-                    self.arrived = saying
-                self.seen = len(self.arrived)
-                return self.arrived
-            case Take(count):
-                assert count <= self.seen
-                self.arrived, self.seen = self.arrived[count:], 0
-            case HangUp():
-                self.connected = False
-            case _:
-                raise AssertionError(step)
-        return None
-
-
-def play(program: Program[T], proxy: AnyProxy) -> T:
-    try:
-        step = next(program)
-        while True:
-            try:
-                result = proxy.perform(step)
-            except TunnelError as error:
-                step = program.throw(error)
-            else:
-                step = program.send(result)
-    except StopIteration as end:
-        value: T = end.value
-        return value
-
-
-@settings(deadline=None)
-@given(
-    sayings=st.lists(st.sampled_from(SAYINGS), max_size=60),
-    count=st.sampled_from([1, 2]),
-    lazy=st.booleans(),
-)
-def test_whatever_proxies_do(sayings: list[bytes | Exception], count: int, *, lazy: bool) -> None:
-    """It ends, in a tunnel or an error of ours; and credentials go to their own hop."""
-    hops = way(*[
-        Proxy(f"http://hop{number}.test:{number}", auth=Basic(str(number), "", preemptive=not lazy))
-        for number in range(1, count + 1)
-    ])  # fmt: skip
-    proxy = AnyProxy(sayings)
-    outcome = play(attempt(hops), proxy)
-    if isinstance(outcome, Opened):
-        assert len(outcome.responses) == count
-        assert proxy.arrived in (b"", TAIL, OK, OK + TAIL)
-    elif isinstance(outcome, TunnelRefused):
-        assert not proxy.connected
-    assert len(proxy.told) <= 9  # twice the way; and each hop at first, again, and anew
-    own = {"hop2.test:2": "MTo=", "imap.example.com:993": "MTo=" if count == 1 else "Mjo="}
-    for told in proxy.told:
-        goal, _, credentials = told.removeprefix("ask for ").partition(" as Basic ")
-        assert credentials == own[goal] or (lazy and not credentials)

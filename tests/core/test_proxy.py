@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import ssl
+from pathlib import PurePosixPath
+from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from connect_tunnel import InvalidProxy, Proxy, Target
 from connect_tunnel._fields import RequestFields
 from connect_tunnel._secret import Secret
 from connect_tunnel.auth import Auth, Basic, Bearer, Digest, Password, Prompt
+from connect_tunnel.auth._socks import SocksLogin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +68,13 @@ CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             id="NM-02 not ASCII",
         ),
         pytest.param("http://my_proxy:1", "http://my_proxy:1", "http", "my_proxy", 1, id="NM-04"),
+        pytest.param("socks4://h", "socks4://h:1080", "socks4", "h", 1080, id="SOCKS4"),
+        pytest.param("socks4a://h:1/", "socks4a://h:1", "socks4a", "h", 1, id="SOCKS4a"),
+        pytest.param("SOCKS5://H", "socks5://h:1080", "socks5", "h", 1080, id="SOCKS5"),
+        pytest.param("socks5h://@h", "socks5h://h:1080", "socks5h", "h", 1080, id="SOCKS5, names"),
+        pytest.param(
+            "unix:///run/p.sock", "unix:///run/p.sock", "http", "localhost", 80, id="a Unix socket"
+        ),
     ],
 )
 def test_what_a_url_says(said: str, url: str, scheme: str, host: str, port: int) -> None:
@@ -95,15 +105,23 @@ REFUSED: list[tuple[str, Any, str]] = [  # id, the URL, what is said of it
     ("no scheme, two slashes", "//u:s3cr3t@h", "has no scheme"),
     ("nothing", "", "has no scheme"),
     ("a scheme alone", "http://", "the host of the proxy is not a name or an address"),
-    ("an unknown scheme", "s3cr3t://h", "unknown scheme; http and https are known"),
+    ("an unknown scheme", "s3cr3t://h", "unknown scheme; http, https, socks4, socks4a, socks5, so"),
     ("an empty scheme", "://u:s3cr3t@h", "cannot be read"),
     ("a scheme off the grammar", "1http://u:s3cr3t@h", "cannot be read"),
-    ("socks", "socks://u:s3cr3t@h", "socks:// is not supported by this version; http and https"),
-    ("socks4", "socks4://h", "socks4:// is not supported by this version"),
-    ("socks4a", "socks4a://h", "socks4a:// is not supported by this version"),
-    ("socks5", "SOCKS5://h", "socks5:// is not supported by this version"),
-    ("socks5h", "socks5h://h:1080", "socks5h:// is not supported by this version"),
-    ("unix", "unix://h", "unix:// is not supported by this version"),
+    ("some SOCKS", "socks://u:s3cr3t@h", "does not say which version; it is socks5h:// in most"),
+    ("LL-05 no password", "socks5h://u@h", "1 to 255 octets each in SOCKS5"),
+    ("LL-05 no user", "socks5://:s3cr3t@h", "1 to 255 octets each in SOCKS5"),
+    ("LL-05 a long user", f"socks5://{'u' * 256}:s3cr3t@h", "1 to 255 octets each in SOCKS5"),
+    ("LL-05 a long password", f"socks5h://u:{'s3cr3t' * 43}@h", "1 to 255 octets each in SOCKS5"),
+    ("LL-05 long in UTF-8", f"socks5h://u:s3cr3t{'%C3%A9' * 125}@h", "1 to 255 octets each"),
+    ("LL-07 a password for SOCKS4", "socks4://u:s3cr3t@h", "SOCKS4 knows no passwords"),
+    ("LL-07 a password for SOCKS4a", "socks4a://:s3cr3t@h", "SOCKS4 knows no passwords"),
+    ("LL-07 a NUL for SOCKS4", "socks4://s3cr3t%00@h", "no NUL, which ends it"),
+    ("T14 a long user id", f"socks4a://{'s3cr3t' * 43}@h", "at most 255 octets"),
+    ("a surrogate for SOCKS", "socks5h://u:s3cr3t\ud800@h", "UTF-8 can encode"),
+    ("a host of a Unix socket", "unix://h", "it is unix:///path/of/the/socket"),
+    ("a Unix socket on a host", "unix://u:s3cr3t@h/run/p.sock", "it is unix:///path/of/the/socket"),
+    ("half of a character of a path", "unix:///s3cr3t\udcff", "cannot be read"),
     ("a path", "http://u:s3cr3t@h/x", "cannot be read (it is not shown, as it may hold"),
     ("a query", "http://h?s3cr3t", "cannot be read"),
     ("a fragment", "http://h#s3cr3t", "cannot be read"),
@@ -167,6 +185,11 @@ def test_what_is_no_proxy(url: Any, words: str) -> None:
     assert_fit_to_be_shown(again.value)
 
 
+class Octets:
+    def __fspath__(self) -> bytes:
+        return b"/run/p.sock"
+
+
 REFUSED_OPTIONS: list[tuple[str, str, dict[str, Any], str]] = [
     ("AU-08 a colon in the user", "http://h", {"auth": ("a:s3", "s3cr3t")}, "may not have a colon"),
     ("AU-08 a control", "http://h", {"auth": ("a", "s3cr3t\n")}, "control characters"),
@@ -212,6 +235,43 @@ REFUSED_OPTIONS: list[tuple[str, str, dict[str, Any], str]] = [
     ("text for fields", "http://u:s3cr3t@h", {"headers": "X: s3cr3t"}, "headers are"),
     ("False for fields", "http://u:s3cr3t@h", {"headers": False}, "headers are"),
     ("a triple for a field", "http://h", {"headers": [("X", "s3cr3t", "")]}, "headers are pairs"),
+    ("LL-05 an Auth for SOCKS", "socks5h://h", {"auth": Basic("u", "s3cr3t")}, "takes a pair of"),
+    ("an Auth for SOCKS4", "socks4://h", {"auth": Auth()}, "takes a pair of user and password"),
+    ("a callable for SOCKS", "socks5h://h", {"auth": dict}, "takes a pair of user and password"),
+    ("text for SOCKS", "socks5h://h", {"auth": "u:s3cr3t"}, "takes a pair of user and password"),
+    ("a pair in octets for SOCKS", "socks5h://h", {"auth": (b"u", b"s3cr3t")}, "takes a pair of"),
+    ("LL-05 an empty password", "socks5h://h", {"auth": ("s3cr3t", "")}, "1 to 255 octets each"),
+    ("LL-05 a long pair", "socks5://h", {"auth": ("u", "s3cr3t" * 43)}, "1 to 255 octets each"),
+    ("a password for SOCKS4", "socks4a://h", {"auth": ("u", "s3cr3t")}, "knows no passwords"),
+    ("twice, for SOCKS", "socks5h://u:s3cr3t@h", {"auth": ("u", "s3cr3t")}, "given twice"),
+    ("fields for SOCKS", "socks5h://h", {"headers": {"X": "s3cr3t"}}, "is told no headers"),
+    ("no fields for SOCKS", "socks4://h", {"headers": {}}, "is told no headers"),
+    ("made fields for SOCKS", "socks5h://u:s3cr3t@h", {"headers": dict}, "is told no headers"),
+    (
+        "a context for SOCKS",
+        "socks5h://u:s3cr3t@h",
+        {"ssl_context": CONTEXT},
+        "proxy socks5h://h:1080 is reached without TLS",
+    ),
+    ("a context for a socket", "unix:///s", {"ssl_context": CONTEXT}, "is reached without TLS"),
+    (
+        "two sockets",
+        "unix://u:s3cr3t@/run/p.sock",
+        {"unix_path": "/run/p.sock"},
+        "given twice, in the URL and as unix_path",
+    ),
+    ("an empty path", "http://u:s3cr3t@h", {"unix_path": ""}, "is the path of a Unix socket"),
+    ("a path in octets", "http://h", {"unix_path": b"/s3cr3t"}, "is the path of a Unix socket"),
+    ("a path of octets", "http://h", {"unix_path": Octets()}, "is the path of a Unix socket"),
+    ("no path", "http://h", {"unix_path": 5}, "is the path of a Unix socket"),
+    ("NUL in a path", "http://h", {"unix_path": "/run\0s3cr3t"}, "is the path of a Unix socket"),
+    ("NUL in a name", "http://h", {"unix_path": "\0a\0s3cr3t"}, "is the path of a Unix socket"),
+    ("half a character", "http://h", {"unix_path": "/s3cr3t\ud800"}, "is the path of a Unix"),
+    ("a third version", "http://u:s3cr3t@h", {"proxy_protocol": 3}, "is 1 or 2, or None"),
+    ("a version in text", "http://h", {"proxy_protocol": "v1"}, "is 1 or 2, or None"),
+    ("whoever resolves", "http://u:s3cr3t@h", {"resolve": "remote"}, 'resolve is "proxy" or "lo'),
+    ("LL-07 at odds", "socks5h://u:s3cr3t@h", {"resolve": "local"}, "names up itself, by its sch"),
+    ("LL-07 at odds, 4a", "socks4a://h", {"resolve": "local"}, "names up itself, by its scheme"),
     (
         "a context without TLS",
         "http://u:s3cr3t@h",
@@ -341,6 +401,17 @@ IDENTITY: list[tuple[str, dict[str, Any]]] = [
     ("a context", {"ssl_context": CONTEXT}),
     ("another context", {"ssl_context": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}),
     ("an end without close_notify", {"require_close_notify": False}),
+    ("a Unix socket", {"unix_path": "/run/p.sock"}),
+    ("another Unix socket", {"unix_path": "/run/q.sock"}),
+    ("a Unix socket by URL", {"url": "unix:///run/p.sock"}),
+    ("the PROXY protocol", {"proxy_protocol": 1}),
+    ("another version of it", {"proxy_protocol": 2}),
+    ("names that are looked up here", {"resolve": "local"}),
+    ("SOCKS", {"url": "socks5h://h"}),
+    ("SOCKS with names looked up here", {"url": "socks5://h"}),
+    ("SOCKS with a user", {"url": "socks5h://h", "auth": ("u", "p")}),
+    ("SOCKS with another password", {"url": "socks5h://h", "auth": ("u", "q")}),
+    ("SOCKS4 with a user", {"url": "socks4://u@h"}),
     ("nothing", {}),
 ]
 
@@ -359,6 +430,89 @@ def test_its_identity(other: str, facts: dict[str, Any]) -> None:
         another = made_of(differently)
         assert (proxy == another) is (name == other)
         assert (hash(proxy) == hash(another)) is (name == other)
+
+
+def test_one_socket_said_in_two_ways() -> None:
+    """As text, as a path, and percent-encoded or not."""
+    said = [
+        Proxy("unix:///run/a%20b"),
+        Proxy("UNIX:/run/%61%20b"),
+        Proxy("unix:///run/a%20b", proxy_protocol=None, resolve="proxy"),
+    ]
+    assert {(proxy.unix_path, proxy.url) for proxy in said} == {("/run/a b", "unix:///run/a%20b")}
+    assert len(set(said)) == 1
+    path = Proxy("http://h", unix_path=PurePosixPath("/run/p.sock"))
+    assert path == Proxy("http://h", unix_path="/run/p.sock")
+    assert path.unix_path == "/run/p.sock"
+
+
+@pytest.mark.parametrize(
+    "path", ["relative.sock", "\0abstract", "/a b", "/ü", "/\udcff", "/#?%zz", "/a\nb"], ids=ascii
+)
+def test_a_path_is_taken_as_it_is(path: str) -> None:
+    """A name that begins with NUL is one without a file, on Linux."""
+    proxy = Proxy("https://proxy.test", unix_path=path)
+    assert proxy.unix_path == path
+    assert (proxy.scheme, proxy.url) == ("https", "https://proxy.test:443")
+    assert proxy.endpoint.server_hostname == "proxy.test"
+    assert repr(proxy) == "Proxy('https://proxy.test:443')"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "user", "password"),
+    [
+        ("socks5h://u:p@h", {}, "u", "p"),
+        ("socks5://u%40x:%2F%3A@h", {}, "u@x", "/:"),
+        ("socks5h://h", {"auth": ("u", "p")}, "u", "p"),
+        ("socks5h://h", {"auth": ("u:v", "\x00\n")}, "u:v", "\x00\n"),
+        ("socks5h://h", {"auth": ["u" * 255, "p" * 255]}, "u" * 255, "p" * 255),
+        ("socks5h://u:p%C3%A9@h", {}, "u", "pé"),
+        ("socks4://u@h", {}, "u", ""),
+        ("socks4a://h", {"auth": ("u", "")}, "u", ""),
+    ],
+    ids=["userinfo", "escapes", "a pair", "octets like others", "LL-05 the longest", "UTF-8",
+         "a user id", "a pair for SOCKS4"],
+)  # fmt: skip
+def test_who_asks_a_socks_proxy(
+    url: str, options: dict[str, Any], user: str, password: str
+) -> None:
+    """LL-05: AU-07, AU-24 as for any other."""
+    proxy = Proxy(url, **options)
+    assert isinstance(proxy.auth, SocksLogin)
+    assert proxy.auth.login == Secret((user, password))
+    assert proxy.auth == SocksLogin(Secret((user, password)))
+    assert proxy.auth != Password("u", "p")
+    assert (proxy.auth.user, repr(proxy.auth)) == (user, f"SocksLogin({user!r}, ***)")
+    assert proxy.url == f"{proxy.scheme}://h:1080"
+    with pytest.raises(AttributeError):
+        proxy.auth.user = "x"
+
+
+def test_nobody_need_ask_a_socks_proxy() -> None:
+    assert Proxy("socks5h://h").auth is None
+    assert repr(Proxy("socks4://h")) == "Proxy('socks4://h:1080')"
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5"])
+def test_resolve_local_and_a_scheme_that_says_the_same(scheme: Any) -> None:
+    assert Proxy(f"{scheme}://h", resolve="local").resolve == "local"
+
+
+@pytest.mark.parametrize("say", [Proxy, Proxy.parse])
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
+def test_socks_without_its_extra(
+    say: Callable[[str], Proxy], scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said when the proxy is made, and not when it is needed; and AU-24 holds."""
+    monkeypatch.setattr("connect_tunnel.auth._prompt.find_spec", dict[str, None]().get)
+    with pytest.raises(
+        ImportError, match=r'SOCKS needs socksio: pip install ".*\[socks\]"'
+    ) as caught:
+        say(f"{scheme}://s3cr3t@h")
+    # The first frame is our own, where the URL is a local.
+    assert caught.tb.tb_next is not None
+    shown = TracebackException(ImportError, caught.value, caught.tb.tb_next, capture_locals=True)
+    assert "s3cr3t" not in "".join(shown.format())
 
 
 def test_a_proxy_is_nothing_else() -> None:
@@ -385,8 +539,17 @@ def test_what_nobody_can_read(said: Any) -> None:
         Proxy("https://[fe80::1%eth0]", headers={"X": "1", "Host": "x"}),
         Proxy("https://h", headers=one, require_close_notify=False),
         Proxy("https://h", auth=ask),
+        Proxy("unix:///run/p.sock", proxy_protocol=2, resolve="local"),
+        Proxy("socks5h://h"),
     ],
-    ids=["plain", "fields", "a function that can be found", "another, which is asked"],
+    ids=[
+        "plain",
+        "fields",
+        "a function that can be found",
+        "another, which is asked",
+        "a socket",
+        "SOCKS",
+    ],
 )
 def test_one_without_secrets_pickles(proxy: Proxy) -> None:
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -405,8 +568,20 @@ def test_one_without_secrets_pickles(proxy: Proxy) -> None:
         Proxy("http://h", auth=Digest("u", "p")),
         Proxy("http://h", headers={"Proxy-Authorization": "x"}),
         Proxy("https://h", ssl_context=CONTEXT),
+        Proxy("socks5h://u:p@h"),
+        Proxy("socks4://u@h"),
     ],
-    ids=["userinfo", "a user", "a pair", "a token", "a digest", "a field", "a context"],
+    ids=[
+        "userinfo",
+        "a user",
+        "a pair",
+        "a token",
+        "a digest",
+        "a field",
+        "a context",
+        "SOCKS5",
+        "SOCKS4",
+    ],
 )
 def test_au_24_one_that_holds_a_secret_does_not_leave_the_process(proxy: Proxy) -> None:
     with pytest.raises(TypeError):
@@ -444,6 +619,8 @@ def test_t11_a_url_with_a_control(before: str, bad: str, after: str) -> None:
         f"http://u:s3cr3t{before}{bad}{after}@h",
         f"http://u:s3cr3t@h:1{before}{bad}{after}",
         f"http{before}{bad}{after}://u:s3cr3t@h",
+        f"unix:///s3cr3t{before}{bad}{after}",
+        f"socks5h://u:s3cr3t@h{before}{bad}{after}",
     ):
         with pytest.raises(InvalidProxy) as caught:
             Proxy(url)
@@ -470,7 +647,10 @@ def test_t11_credentials_with_a_control(before: str, bad: str, after: str) -> No
 @properties
 @given(st.text(max_size=30), text, text)
 def test_t11_whatever_is_said(url: str, user: str, password: str) -> None:
-    for said in (url, f"http://{url}", f"http://{user}:{password}@{url}", f"http://{url}:1"):
+    for said in (
+        url, f"http://{url}", f"http://{user}:{password}@{url}", f"http://{url}:1",
+        f"unix://{url}", f"unix:///{url}", f"socks5h://{user}:{password}@{url}",
+    ):  # fmt: skip
         try:
             proxy = Proxy(said)
         except InvalidProxy as error:

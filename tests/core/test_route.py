@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connect_tunnel import Proxy, ProxyResponse, Route
-from connect_tunnel._route import Hop
+from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Route
+from connect_tunnel._route import _MOST_WAYS, Hop, Routed, hops_of
+from connect_tunnel.routing import Direct
 
 PROXY = Proxy("http://alice:s3cr3t-pw@proxy.test:3128")
 
@@ -33,6 +34,84 @@ def test_a_hop_remembers_for_those_who_have_credentials() -> None:
     assert one.memory is not None
     assert one.memory is not other.memory
     assert Hop(Proxy("http://proxy.test:3128")).memory is None
+
+
+PLAIN = Proxy("http://plain.test")
+UNIX = Proxy("unix:///run/p.sock")
+NAMED = Proxy("https://proxy.test", unix_path="/run/p.sock")
+TOLD = Proxy("http://proxy.test", proxy_protocol=1)
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [[], [PLAIN], [PLAIN, PLAIN, PLAIN], [UNIX], [UNIX, PLAIN], [NAMED, PLAIN], [TOLD, PLAIN]],
+    ids=len,
+)
+def test_hops(proxies: list[Proxy]) -> None:
+    """LL-08, LL-09: in the order they are passed, and each knows its place."""
+    hops = hops_of(proxies)
+    assert [hop.proxy for hop in hops] == proxies
+    places = [(number, len(proxies)) for number in range(1, len(proxies) + 1)]
+    assert [(hop.number, hop.of) for hop in hops] == places
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said"),
+    [
+        ([PLAIN, UNIX], "proxy unix:///run/p.sock is behind a Unix socket"),
+        ([UNIX, UNIX], "proxy unix:///run/p.sock is behind a Unix socket"),
+        ([PLAIN, PLAIN, NAMED], "proxy https://proxy.test:443 is behind a Unix socket"),
+        ([PLAIN, TOLD], "proxy http://proxy.test:80 is told the PROXY protocol"),
+    ],
+    ids=["a socket", "two sockets", "the last", "the PROXY protocol"],
+)
+def test_what_can_only_be_dialled_comes_first(proxies: list[Proxy], said: str) -> None:
+    """LL-08: no proxy could be asked for it."""
+    with pytest.raises(InvalidProxy, match="so it can only be the first") as caught:
+        hops_of(proxies)
+    assert str(caught.value).startswith(said)
+
+
+def test_t10_hops_are_kept_for_their_way_and_shared_with_no_other() -> None:
+    """AU-05, AU-06: a way that is equal is the same; any other has hops of its own."""
+    routed = Routed(Direct())
+    way, longer, other = (PROXY,), (PROXY, PROXY), (Proxy("http://bob:x@proxy.test:3128"),)
+    hops = routed.hops(way)
+    assert routed.hops((Proxy("http://alice:s3cr3t-pw@proxy.test:3128"),)) is hops
+    memories = [hop.memory for each in (way, longer, other) for hop in routed.hops(each)]
+    assert None not in memories
+    assert len({id(memory) for memory in memories}) == 4
+    assert Routed(Direct()).hops(way)[0].memory is not hops[0].memory
+    assert routed.hops(()) == ()
+
+
+def test_t10_no_more_are_kept_than_anybody_needs() -> None:
+    """A PAC file may make ways up without end; what is forgotten is learnt again."""
+    routed = Routed(Direct())
+    first = routed.hops((PROXY,))
+    for number in range(1, _MOST_WAYS):
+        routed.hops((Proxy(f"http://h{number}"),))
+    assert routed.hops((PROXY,)) is first
+    assert len(routed._hops) == _MOST_WAYS
+    routed.hops((Proxy("http://one-more"),))
+    assert len(routed._hops) == 1
+    assert routed.hops((PROXY,)) is not first
+
+
+def test_a_way_that_is_none_is_not_kept() -> None:
+    routed = Routed(Direct())
+    for _ in range(2):
+        with pytest.raises(InvalidProxy):
+            routed.hops((PLAIN, UNIX))
+    assert routed._hops == {}
+
+
+def test_a_router_is_shown_as_itself() -> None:
+    assert repr(Routed(Direct())) == "Direct()"
+
+
+def test_the_route_of_a_direct_tunnel() -> None:
+    assert repr(Route((), ())) == "<Route direct>"
 
 
 def test_a_route() -> None:

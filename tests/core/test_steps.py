@@ -12,6 +12,7 @@ from connect_tunnel._steps import (
     Call,
     Certificate,
     Dial,
+    Ends,
     Enter,
     HangUp,
     Offload,
@@ -34,12 +35,17 @@ ADDRESSES: list[Address] = [("192.0.2.1", 3128)]
 VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
     (Enter("connect", HOP), ("connect", HOP, None)),
     (Enter("auth", HOP, 2.0), ("auth", HOP, 2.0)),
+    (Enter("tcp", None), ("tcp", None, None)),
+    (Enter("connect", HOP, 2.0, soft=True), ("connect", HOP, 2.0)),
     (Resolve("proxy.test", 3128), ("proxy.test", 3128)),
     (Dial(ADDRESSES), (ADDRESSES,)),
+    (Dial(["/run/proxy.sock"]), (["/run/proxy.sock"],)),
+    (Ends(), ()),
     (StartTLS(None, "proxy.test"), (None, "proxy.test", True)),
     (StartTLS(None, "proxy.test", require_close_notify=False), (None, "proxy.test", False)),
     (Certificate(), ()),
     (Send(b"data"), (b"data",)),
+    (Send(b"data", more=True), (b"data",)),
     (Peek(), ()),
     (Take(7), (7,)),
     (HangUp(), ()),
@@ -83,6 +89,11 @@ def test_a_callable_is_bound_to_what_it_is_given(verb: type[Any]) -> None:
     step = verb(join, "a", "b", by="-")
     assert step.__match_args__ == ("function",)
     assert step.function() == "a-b"
+
+
+def test_what_is_not_matched_by_its_place() -> None:
+    assert [Enter("connect", HOP).soft, Enter("connect", HOP, soft=True).soft] == [False, True]
+    assert [Send(b"").more, Send(b"", more=True).more] == [False, True]
 
 
 def test_a_step_fails_where_it_is_asked_for() -> None:

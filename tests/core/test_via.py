@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Target
-from connect_tunnel._via import read_via
+from connect_tunnel._route import Routed
+from connect_tunnel._via import read_via, shown
+from connect_tunnel.routing import Direct, Router
 
 PROXY = Proxy("https://proxy.test")
 
@@ -36,14 +38,44 @@ PROXY = Proxy("https://proxy.test")
 )
 def test_the_hops_of_a_way(via: Any, hops: list[tuple[str, str | None]]) -> None:
     read = read_via(via)
-    assert not isinstance(read, InvalidProxy)
+    assert isinstance(read, tuple)
     assert [(hop.proxy.url, hop.place) for hop in read] == hops
 
 
 def test_a_proxy_is_taken_as_it_is() -> None:
     read = read_via([PROXY, PROXY])
-    assert not isinstance(read, InvalidProxy)
+    assert isinstance(read, tuple)
     assert all(hop.proxy is PROXY for hop in read)
+
+
+def test_a_router_decides_later() -> None:
+    """It is not asked before there is a target."""
+
+    class Unasked(Router):
+        pass
+
+    router = Unasked()
+    read = read_via(router)
+    assert isinstance(read, Routed)
+    assert read.router is router
+
+
+@pytest.mark.parametrize(
+    ("via", "words"),
+    [
+        ("http://u:s3cr3t@a", "http://a:80"),
+        (["http://a", "socks5h://u:s3cr3t@b"], "http://a:80 -> socks5h://b:1080"),
+        ("unix:///run/a%20b", "unix:///run/a%20b"),
+        (Proxy("https://a", unix_path="/run/p.sock"), "https://a:443"),
+        (Direct(), "Direct()"),
+    ],
+    ids=["a URL", "a chain", "a socket", "a named socket", "a router"],
+)
+def test_a_way_in_words(via: Any, words: str) -> None:
+    """AU-07: fit for a repr."""
+    read = read_via(via)
+    assert not isinstance(read, InvalidProxy)
+    assert shown(read) == words
 
 
 @pytest.mark.parametrize(
@@ -66,6 +98,11 @@ def test_a_proxy_is_taken_as_it_is() -> None:
         pytest.param([None], "a proxy is a URL or a Proxy, not NoneType", id="a list of None"),
         pytest.param([("a", 1)], "not tuple; write 'http://host:port'", id="a list of pairs"),
         pytest.param([["http://a"]], "not list", id="a list of lists"),
+        pytest.param([Direct()], "not Direct", id="a list of routers"),
+        pytest.param(Direct, "not type", id="a class of routers"),
+        pytest.param(
+            ["http://a", "unix:///run/p.sock"], "it can only be the first", id="a socket behind"
+        ),
     ],
 )
 def test_what_is_no_way(via: Any, words: str) -> None:

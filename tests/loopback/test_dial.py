@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from contextlib import closing
+import tempfile
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,7 +51,7 @@ def test_families_take_turns_beginning_with_the_resolver_s_first(given: str, ord
     hosts = {"4": "192.0.2.1", "6": "2001:db8::1"}
     addresses: list[Address] = [(hosts[family], port) for port, family in enumerate(given, 1)]
     turns = interleave(addresses)
-    assert [host for host, _ in turns] == [hosts[family] for family in order]
+    assert [address[0] for address in turns] == [hosts[family] for family in order]
     for family in hosts.values():
         assert [a for a in turns if a[0] == family] == [a for a in addresses if a[0] == family]
 
@@ -144,6 +146,33 @@ def test_what_fails_before_a_syn_is_an_attempt_too(good: Address) -> None:
         with pytest.raises(ProxyUnreachable) as caught:
             perform("sync", dial([good], ("203.0.113.77", 0), ()), Deadline())
         assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_a_system_whose_sockets_all_block_at_first(
+    good: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connect_tunnel._net.sock._KIND", socket.SOCK_STREAM)
+    with nothing_left(), perform("sync", dial([good], None, ()), Deadline()) as sock:
+        assert sock.gettimeout() == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_unix_socket_whose_queue_is_full(shell: str) -> None:
+    """LL-09: it is not one that may be connected later, so nobody waits for it."""
+    with nothing_left(), ExitStack() as stack:
+        path = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "p.sock")
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        code = 0
+        while code == 0:
+            filler = stack.enter_context(socket.socket(socket.AF_UNIX))
+            filler.setblocking(False)
+            code = filler.connect_ex(path)
+        with took(0, 1), pytest.raises(ProxyUnreachable) as caught:
+            perform(shell, dial([path], None, ()), Deadline())
+    assert caught.value.errno == errno.EAGAIN
+    assert caught.value.attempts == ((path, os.strerror(errno.EAGAIN)),)
 
 
 # --- proxies that are far away: nothing is known at once ---

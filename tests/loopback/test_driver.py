@@ -15,7 +15,9 @@ from connect_tunnel import (
     Proxy,
     ProxyHungUp,
     ProxyMisbehaved,
+    ProxyUnreachable,
     Timeout,
+    TunnelError,
     TunnelRefused,
     TunnelTimeout,
     _steps,
@@ -27,6 +29,7 @@ from connect_tunnel._steps import (
     Call,
     Certificate,
     Dial,
+    Ends,
     Enter,
     HangUp,
     Offload,
@@ -53,13 +56,25 @@ from connect_tunnel.testing import (
 )
 from connect_tunnel.testing import Step as ScriptStep
 
+from .fronts import behind_unix_socket
 from .raw import OK
-from .shells import SHELLS, converse, failure, nothing_left, perform, took
+from .shells import (
+    SHELLS,
+    blackhole,
+    converse,
+    failure,
+    nothing_left,
+    perform,
+    refusing,
+    took,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from connect_tunnel import Challenge
+    from connect_tunnel._errors import Phase
+    from connect_tunnel._steps import Endpoint
     from connect_tunnel.auth import Exchange, Flow
 
 MANY = 1 << 24
@@ -221,11 +236,152 @@ def test_the_total_never_enters_a_program() -> None:
     assert entered == []
 
 
+def test_what_is_thrown_into_a_program_is_placed() -> None:
+    """It says where and when it happened, for who judges it there; and once only."""
+    thrown: list[TunnelError] = []
+
+    def program() -> Program[None]:
+        yield from Enter("resolve", HOP)
+        try:
+            yield from Dial([bad])
+        except ProxyUnreachable as error:
+            thrown.append(error)
+        yield from Dial([(server.host, server.port)])
+        yield from Enter("connect", Hop(HOP.proxy, 2, 3), 0.05)
+        try:
+            yield from Peek()
+        except TunnelTimeout as error:
+            thrown.append(error)
+            yield from Enter("tcp", None)
+            raise
+
+    with (
+        nothing_left(),
+        refusing() as bad,
+        ScriptedProxy(Wait(1)) as server,
+        pytest.raises(TunnelTimeout) as caught,
+    ):
+        drive("sync", program())
+    assert caught.value is thrown[1]
+    assert [(e.phase, e.proxy_url, e.hop, e.direct, e.target) for e in thrown] == [
+        ("resolve", "http://p.test:3128", None, False, "a.test:1"),
+        ("connect", "http://p.test:3128", "2 of 3", False, "a.test:1"),
+    ]
+    assert thrown[0].elapsed is not None
+    assert thrown[1].elapsed is not None
+    assert thrown[0].elapsed < 0.05 <= thrown[1].elapsed
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_fails_at_no_hop_is_the_target_s(shell: str) -> None:
+    def program(phase: Phase) -> Program[None]:
+        yield from Enter(phase, HOP)
+        yield from Enter(phase, None, 0.05)
+        yield from Dial([hole])
+
+    with nothing_left(), blackhole() as hole, pytest.raises(TunnelTimeout) as caught:
+        drive(shell, program("tcp"))
+    error = caught.value
+    assert (error.phase, error.proxy_url, error.hop, error.direct) == ("tcp", None, None, True)
+    assert str(error) == "target a.test:1 did not accept a connection within 0.05 s"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("part", [0.1, 5.0], ids=["the part ends first", "the total ends first"])
+def test_in_a_soft_part_no_end_is_the_end_of_the_program(part: float, shell: str) -> None:
+    """What is known by then is not lost; but nothing else is begun when all time is up."""
+    seen: list[str] = []
+
+    def program() -> Program[str]:
+        yield from Enter("tcp", HOP)
+        yield from Dial([(server.host, server.port)])
+        yield from Enter("connect", HOP, part, soft=True)
+        for _ in range(2):  # and for each step that follows in it
+            try:
+                yield from Peek()
+            except TunnelTimeout as error:
+                seen.append(error.phase or "")
+        yield from HangUp()
+        if part < 1:
+            return "known"
+        yield from Enter("connect", HOP)
+        yield from Dial([(server.host, server.port)])
+        raise AssertionError("went on")
+
+    with nothing_left(), ScriptedProxy(Wait(2)) as server, took(0.05, 1):
+        if part < 1:
+            assert drive(shell, program(), 5) == "known"
+        else:
+            with pytest.raises(TunnelTimeout, match=r"within 0\.1 s"):
+                drive(shell, program(), 0.1)
+    assert seen == ["connect", "connect"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_ends_of_a_connection(shell: str) -> None:
+    """By TCP; a Unix socket has none, and neither has what was not dialled."""
+
+    def program(endpoint: Endpoint) -> Program[Any]:
+        yield from Dial([endpoint])
+        return (yield from Ends())
+
+    def early() -> Program[Any]:
+        return (yield from Ends())
+
+    with nothing_left(), ScriptedProxy() as server:
+        ours, its = drive(shell, program((server.host, server.port)))
+        assert its == (server.host, server.port)
+        assert ours[0] == server.host
+        assert ours[1] != server.port
+        with behind_unix_socket(server.port) as path:
+            assert drive(shell, program(path)) is None
+    with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)) as listener:
+        port = listener.getsockname()[1]
+        ours, its = drive(shell, program(("::1", port)))
+        assert (ours[0], its) == ("::1", ("::1", port))
+    with pytest.raises(AssertionError, match="dials before it does anything"):
+        drive(shell, early())
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_ends_of_a_connection_that_was_reset(shell: str) -> None:
+    """As a load balancer does with clients that it does not like."""
+
+    def program() -> Program[Any]:
+        yield from Dial([(server.host, server.port)])
+        yield from Offload(time.sleep, 0.1)
+        return (yield from Ends())
+
+    with (
+        nothing_left(),
+        ScriptedProxy(Reset()) as server,
+        pytest.raises(ProxyHungUp, match="reset") as caught,
+    ):
+        drive(shell, program())
+    assert caught.value.reset
+
+
+def test_what_is_only_the_beginning_of_a_message_asks_for_nothing() -> None:
+    """What comes before the rest was sent came unasked, but is no answer gone astray."""
+
+    def program() -> Program[bytes]:
+        yield from Dial([(server.host, server.port)])
+        yield from Send(b"PROXY", more=True)
+        yield from Offload(time.sleep, 0.1)
+        yield from Send(b".\n")
+        return (yield from Peek())
+
+    with nothing_left(), ScriptedProxy(Say(b"banner"), Receive(b"\n")) as server:
+        assert drive("sync", program()) == b"banner"
+        assert server.wait_closed()
+        assert server.received == [b"PROXY.\n"]
+
+
 def test_a_program_must_dial_first() -> None:
     def speaks() -> Program[None]:
         yield from Send(b"hello?")
 
-    with pytest.raises(AssertionError, match="must dial before it speaks"):
+    with pytest.raises(AssertionError, match="dials before it does anything"):
         drive("sync", speaks())
 
     def does_nothing() -> Program[None]:
@@ -234,7 +390,7 @@ def test_a_program_must_dial_first() -> None:
     driver = Driver("a.test:1", Timeout())
     perform("sync", driver.run(does_nothing()), driver.deadline)
     assert not driver.holds
-    with pytest.raises(AssertionError, match="must dial before it is done"):
+    with pytest.raises(AssertionError, match="dials before it does anything"):
         driver.release()
 
 

@@ -21,6 +21,7 @@ from connect_tunnel import (
     open_tunnel,
     open_tunnel_async,
 )
+from connect_tunnel.routing import Decision, Direct, FirstWorking, Offload, Router
 from connect_tunnel.testing import (
     Close,
     Echo,
@@ -32,14 +33,17 @@ from connect_tunnel.testing import (
     Wait,
 )
 
+from .fronts import behind_unix_socket
 from .raw import OK, descriptors
-from .shells import BACKENDS, blackhole, nothing_left, took, wait_until
+from .shells import BACKENDS, blackhole, nothing_left, refusing, took, wait_until
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Generator
     from typing import Self
 
+    from connect_tunnel import Target
+    from connect_tunnel._steps import Program
     from connect_tunnel.testing import Step
 
 pytestmark = pytest.mark.skipif(
@@ -171,6 +175,14 @@ def test_a_thousand_timeouts_in_threads() -> None:
 # --- cancellation at each wait ---
 
 
+class Stuck(Router):
+    """Waits for somebody before it decides."""
+
+    def route(self, target: Target) -> Program[Decision]:
+        yield from Offload(time.sleep, 0.2)
+        return Decision([[]], "too late")
+
+
 @contextmanager
 def waiting(
     name: str, server: ssl.SSLContext, client: ssl.SSLContext
@@ -182,6 +194,14 @@ def waiting(
         "an answer": [Receive(), Wait(forever)],
         "half an answer": [Receive(), Send(b"HTTP/1.1 20"), Wait(forever)],
         "a body": [Receive(), Send(NO[:-1]), Wait(forever)],
+        "SOCKS, a method": [Receive(b"\x05\x01\x00"), Wait(forever)],
+        "SOCKS, a grant": [
+            Receive(b"\x05\x01\x00"),
+            Send(b"\x05\x00"),
+            Receive(b"a.test\x00\x01"),
+            Send(b"\x05"),
+            Wait(forever),
+        ],
     }
     if name == "a dial":
         with blackhole() as hole:
@@ -191,6 +211,25 @@ def waiting(
             yield f"http://several.test:{hole[1]}", "a.test:1"
     elif name == "a lookup":
         yield "http://stuck.test:3128", "a.test:1"
+    elif name == "a lookup for SOCKS":
+        with ScriptedProxy() as proxy:
+            yield f"socks5://127.0.0.1:{proxy.port}", "stuck.test:1"
+    elif name == "a direct lookup":
+        yield Direct(), "stuck.test:1"
+    elif name == "a direct dial":
+        with blackhole() as hole:
+            yield Direct(), hole
+    elif name == "a second way":
+        with refusing() as (_, port), blackhole() as hole:
+            yield FirstWorking([f"http://127.0.0.1:{p}" for p in (port, hole[1])]), "a.test:1"
+    elif name == "a router":
+        yield Stuck(), "a.test:1"
+    elif name == "behind a Unix socket":
+        with (
+            ScriptedProxy(*scripts["an answer"]) as proxy,
+            behind_unix_socket(proxy.port) as path,
+        ):
+            yield f"unix://{path}", "a.test:1"
     elif name == "a second hop":
         with LoopbackProxy() as first, ScriptedProxy(*scripts["an answer"]) as proxy:
             yield [first.url, proxy.url], "a.test:1"
@@ -199,7 +238,7 @@ def waiting(
             yield Proxy(proxy.url, ssl_context=client), "a.test:1"
     else:
         with ScriptedProxy(*scripts[name]) as proxy:
-            scheme = "https" if name == "TLS" else "http"
+            scheme = {"TLS": "https", "SOCKS, ": "socks5h"}.get(name[:7], "http")
             yield f"{scheme}://127.0.0.1:{proxy.port}", "a.test:1"
 
 
@@ -213,6 +252,14 @@ PLACES = (
     "a body",
     "an answer through TLS",
     "a second hop",
+    "SOCKS, a method",
+    "SOCKS, a grant",
+    "a lookup for SOCKS",
+    "a direct lookup",
+    "a direct dial",
+    "a second way",
+    "a router",
+    "behind a Unix socket",
 )
 
 

@@ -153,7 +153,7 @@ def test_t5_nothing_is_followed_answered_kept_or_tried_again(head: bytes, shell:
     with nothing_left(), ScriptedProxy(*script) as proxy:
         error = failure(shell, via=f"http://user:word@127.0.0.1:{proxy.port}", timeout=5)
         assert isinstance(error, TunnelRefused)
-        assert not isinstance(error, ProxyAuthenticationRequired)
+        assert isinstance(error, ProxyAuthenticationRequired) is head.startswith(b"401")
         assert proxy.wait_closed()
         assert proxy.connections == 1
         assert proxy.received == proxy.heads
@@ -164,6 +164,17 @@ def test_t20_a_body_is_not_decompressed(shell: str) -> None:
     bomb = gzip.compress(bytes(10 << 20))
     fields = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
     assert request(shell, Send(HEAD + fields + bomb)).body == bomb
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_total_is_one_for_the_answer_and_its_body(shell: str) -> None:
+    """H1-38: what is left when the head has come late is all that the body has."""
+    script = Receive(), Wait(0.8), Send(HEAD + b"Content-Length: 9\r\n\r\nsorry"), Wait(3)
+    with nothing_left(), ScriptedProxy(*script) as proxy:
+        with took(1.1, 1.8):
+            error = failure(shell, via=proxy.url, timeout=1.2)
+    assert isinstance(error, TunnelRefused)
+    assert (error.response.body, error.response.complete) == (b"sorry", False)
 
 
 # --- refusals that nobody closed ---

@@ -632,7 +632,7 @@ class Narrow(SocketLayer):
         super().__init__(sock)
         self._full = False
 
-    def send_now(self, data: memoryview) -> int:
+    def send_now(self, data: bytes | memoryview) -> int:
         self._full = not self._full
         return 0 if self._full else super().send_now(data[:50])
 
