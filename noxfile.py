@@ -5,8 +5,10 @@ skipped, and so is a test whose proxy or server is not installed, with its reaso
 CONNECT_TUNNEL_REQUIRE_REAL=1, which `.ci/run` sets, such a test fails instead.
 """
 
+import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -22,6 +24,9 @@ PACKAGE = Path("connect_tunnel")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({"3.11", "3.12", "3.13", CURRENT})
+
+# Most of a loopback test is waiting. A module's tests stay together: they share what it starts.
+AT_ONCE = ["-n", "4", "--dist", "loadfile"]
 
 # Facts, steps, protocols, auth and the opening program: what tests/core/test_<name>.py alone
 # covers, by its name.
@@ -72,7 +77,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("pytest", "-m", "not real")
+    session.run("pytest", "-m", "not real", *AT_ONCE)
     if session.python == CURRENT:
         session.run("pytest", "-m", "real")
 
@@ -81,10 +86,15 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Branch coverage of 100 % over core and loopback, and of some modules by their own tests."""
     install(session, "test")
-    measure(session, "everything", tests=["-m", "not real"], modules=[PACKAGE])
-    for name, modules in ON_THEIR_OWN.items():
-        tests = [f"tests/core/test_{name}.py"]
-        measure(session, name, tests=tests, modules=[PACKAGE / module for module in modules])
+    measure(session, "everything", ["-m", "not real", *AT_ONCE], [PACKAGE])
+
+    def measure_alone(name: str, modules: list[str]) -> None:
+        paths = [PACKAGE / module for module in modules]
+        measure(session, name, [f"tests/core/test_{name}.py"], paths)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(measure_alone, *own) for own in ON_THEIR_OWN.items()]:
+            done.result()
 
 
 @nox.session(python=CURRENT)
@@ -116,9 +126,10 @@ def install(session: nox.Session, group: str) -> None:
     session.install("-e", ".[cli,status]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
-def measure(session: nox.Session, name: str, *, tests: list[str], modules: list[Path]) -> None:
+def measure(session: nox.Session, name: str, tests: list[str], modules: list[Path]) -> None:
     """Run `tests`, and fail unless they reach every line and branch of `modules`."""
     data = f"--data-file={session.create_tmp()}/{name}.coverage"
     include = ",".join(f"{path}/*" if path.is_dir() else str(path) for path in modules)
     session.run("coverage", "run", data, "-m", "pytest", "-q", *tests)
+    session.run("coverage", "combine", "-q", data)
     session.run("coverage", "report", data, f"--include={include}", "--fail-under=100")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
-    from connect_tunnel._net.waits import Operation, Wait
+    from connect_tunnel._net.waits import Operation
 
     Interests: TypeAlias = Sequence[tuple[socket.socket, int]]
     Watch: TypeAlias = Callable[[float | None], list[tuple[int, int]]]
@@ -40,7 +40,7 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
         while True:
             try:
                 result: Any = None
-                if type(wait) is Ready:  # as nearly all are
+                if isinstance(wait, Ready):  # as nearly all are
                     until_ready(wait.sock, wait.direction, deadline)
                 else:
                     result = _perform(wait, deadline)
@@ -66,10 +66,8 @@ def until_ready(sock: socket.socket, direction: int, deadline: Deadline) -> None
         raise Expired
 
 
-def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as varied as waits are
+def _perform(wait: AnyReady | Settled, deadline: Deadline) -> Any:  # noqa: ANN401 - as they are
     match wait:
-        case Ready(sock, direction):
-            return until_ready(sock, direction, deadline)
         case AnyReady(interests, seconds):
             soon = None if seconds is None else monotonic() + seconds
             ends = [at for at in (soon, deadline.at) if at is not None]

@@ -13,6 +13,7 @@ from connect_tunnel._errors import ProxyMisbehaved
 from connect_tunnel._frozen import Frozen
 from connect_tunnel._secret import Secret
 
+from ._auth import Unable
 from ._basic import complain
 from ._nonce import Nonce, Owner, supported
 from ._scheme import Scheme
@@ -84,8 +85,10 @@ class Digest(Frozen, Scheme):
         """
         memory = exchange.memory
         nonce = memory.recall(self, Nonce) if challenge is None else self._nonce(challenge, memory)
+        if nonce is None:
+            raise Unable("its nonce was forgotten meanwhile")
         old, renewed = challenge is None, False
-        while nonce is not None:
+        while True:
             proof = nonce.prove(exchange.authority)
             response: ProxyResponse = yield proof.credentials
             if not exchange.rejected:

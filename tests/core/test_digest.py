@@ -15,11 +15,23 @@ import pytest
 
 from connect_tunnel import Challenge, ProxyMisbehaved, ProxyResponse, Target
 from connect_tunnel._explain import challenges_of
+from connect_tunnel._login import Login
 from connect_tunnel._route import Hop
 from connect_tunnel._secret import Secret
 from connect_tunnel.auth import Digest, Exchange, parse_challenges
+from connect_tunnel.auth._auth import Unable
 from connect_tunnel.auth._nonce import Nonce, Owner, new_cnonce, supported
-from tests.core.flows import FORBIDDEN, GRANTED, PROXY, UNAUTHORIZED, granted, talk, wants
+from connect_tunnel.testing import replay
+from tests.core.flows import (
+    FORBIDDEN,
+    GRANTED,
+    PROXY,
+    TARGET,
+    UNAUTHORIZED,
+    granted,
+    talk,
+    wants,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -504,6 +516,44 @@ REMEMBERED: list[tuple[str, list[ProxyResponse], list[tuple[str, str] | None]]] 
     ("AU-14 replaced by what nobody knows", [wants(FOO)], [("n1", SECOND)]),
     ("AU-23 rejected by a 401", [UNAUTHORIZED], [("n1", SECOND)]),
 ]
+
+
+def login(auth: Digest, hop: Hop) -> Login:
+    """One that was asked nothing yet, and has sent nothing."""
+    begun = Login(auth, hop, TARGET)
+    assert replay(begun.begin()).value is None
+    return begun
+
+
+def used(credentials: Secret[bytes] | None) -> str:
+    assert credentials is not None
+    said = credentials.reveal().decode()
+    return " ".join(part for part in said.split(", ") if part.startswith(("nonce", "nc=")))
+
+
+def test_au_13_two_openings_that_are_challenged_with_the_same_nonce() -> None:
+    """As proxies do whose nonces are the time: its uses are counted for both."""
+    hop, auth = Hop(PROXY), Digest("u", "p")
+    first, second = login(auth, hop), login(auth, hop)
+    assert used(replay(first.answer(ASKED)).value) == 'nonce="n1" nc=00000001'
+    assert used(replay(second.answer(ASKED)).value) == 'nonce="n1" nc=00000002'
+
+
+def test_au_18_an_opening_that_is_rejected_leaves_the_nonce_of_another() -> None:
+    hop, auth = Hop(PROXY), Digest("u", "p")
+    first, second = login(auth, hop), login(auth, hop)
+    replay(first.answer(ASKED))
+    replay(second.answer(AGAIN))
+    assert replay(first.answer(AGAIN)).value is None
+    replay(second.conclude(GRANTED))
+    assert uses(auth, GRANTED, hop=hop) == [("n2", SECOND)]
+
+
+def test_au_05_a_nonce_that_is_forgotten_before_it_is_used() -> None:
+    """By another opening, between the choice and the answer: then there is none."""
+    exchange = login(Digest("u", "p"), Hop(PROXY)).exchange
+    with pytest.raises(Unable, match="forgotten meanwhile"):
+        next(Digest("u", "p").converse(exchange, None))
 
 
 @pytest.mark.parametrize(

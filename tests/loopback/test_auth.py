@@ -287,7 +287,9 @@ class Later(Auth):
 
 
 @pytest.mark.parametrize(
-    "auth", [Prompt(give_later), Bearer(token, allow_cleartext=True), Later()], ids=str
+    "auth",
+    [Prompt(give_later), Bearer(token, allow_cleartext=True), Later()],
+    ids=["Prompt", "Bearer", "a flow"],
 )
 def test_a_coroutine_function_in_synchronous_code(auth: Auth) -> None:
     """Has nobody to await it, which is said; and nothing was sent."""

@@ -170,9 +170,8 @@ def test_t20_a_body_is_not_decompressed(shell: str) -> None:
 def test_the_total_is_one_for_the_answer_and_its_body(shell: str) -> None:
     """H1-38: what is left when the head has come late is all that the body has."""
     script = Receive(), Wait(0.8), Send(HEAD + b"Content-Length: 9\r\n\r\nsorry"), Wait(3)
-    with nothing_left(), ScriptedProxy(*script) as proxy:
-        with took(1.1, 1.8):
-            error = failure(shell, via=proxy.url, timeout=1.2)
+    with nothing_left(), ScriptedProxy(*script) as proxy, took(1.1, 1.8):
+        error = failure(shell, via=proxy.url, timeout=1.2)
     assert isinstance(error, TunnelRefused)
     assert (error.response.body, error.response.complete) == (b"sorry", False)
 
