@@ -29,7 +29,10 @@ PROGRAMS = [
     PACKAGE / "_walk.py",
     *sorted((PACKAGE / "protocols").glob("*.py")),
     *sorted((PACKAGE / "auth").glob("*.py")),
-    *(PACKAGE / "routing" / f"{name}.py" for name in ("_environment", "_failover", "_router")),
+    *(
+        PACKAGE / "routing" / f"{name}.py"
+        for name in ("_environment", "_failover", "_pac", "_pac_answer", "_router")
+    ),
 ]
 
 
