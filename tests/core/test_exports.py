@@ -71,7 +71,7 @@ LOADED = """
 LEFT_OUT = """
     anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
     hashlib ipaddress logging netrc pathlib rich spnego subprocess tempfile trio trustme
-    quickjs socksio unicodedata urllib urllib.parse connect_tunnel._async
+    quickjs socksio urllib urllib.parse connect_tunnel._async
     connect_tunnel._sync.bridge connect_tunnel.cli connect_tunnel.routing connect_tunnel.testing
 """
 

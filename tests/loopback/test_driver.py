@@ -349,12 +349,12 @@ def test_the_ends_of_a_connection_that_was_reset(shell: str) -> None:
 
     def program() -> Program[Any]:
         yield from Dial([(server.host, server.port)])
-        yield from Offload(time.sleep, 0.1)
+        yield from Offload(time.sleep, 0.2)
         return (yield from Ends())
 
     with (
         nothing_left(),
-        ScriptedProxy(Reset()) as server,
+        ScriptedProxy(Wait(0.05), Reset()) as server,
         pytest.raises(ProxyHungUp, match="reset") as caught,
     ):
         drive(shell, program())
