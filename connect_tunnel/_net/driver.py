@@ -120,9 +120,10 @@ class Driver:
                     if at is not None and kind in _TIMED and monotonic() >= at:
                         raise Expired  # who never lets us wait has no more time than others
                     result: Any = _PERFORM[kind](self, step)
-                    if type(result) is GeneratorType:  # an operation, which may wait
-                        waiting: Operation[Any] = result
-                        result = yield from waiting
+                    made: type[object] = type(result)
+                    if made is GeneratorType:  # an operation, which may wait
+                        operation: Operation[Any] = result
+                        result = yield from operation
                 except Expired:
                     late = self._part_is_over()
                     self._place(late)
