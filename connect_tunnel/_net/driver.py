@@ -120,8 +120,7 @@ class Driver:
                     if at is not None and kind in _TIMED and monotonic() >= at:
                         raise Expired  # who never lets us wait has no more time than others
                     result: Any = _PERFORM[kind](self, step)
-                    made: type[object] = type(result)
-                    if made is GeneratorType:  # an operation, which may wait
+                    if result.__class__ is GeneratorType:  # an operation, which may wait
                         operation: Operation[Any] = result
                         result = yield from operation
                 except Expired:
