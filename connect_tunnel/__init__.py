@@ -28,6 +28,7 @@ from ._errors import (
     TunnelTimeout,
 )
 from ._headers import Headers
+from ._lazy import load as _load
 from ._proxy import Proxy
 from ._response import ProxyResponse
 from ._route import Route
@@ -78,23 +79,16 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncDialer": "_async.dialer",
-    "AsyncRefusal": "_async.refusal",
-    "AsyncTunnel": "_async.tunnel",
-    "Decision": "routing",  # where it is at home
-    "open_tunnel_async": "_async.dialer",
+    "AsyncDialer": "._async.dialer",
+    "AsyncRefusal": "._async.refusal",
+    "AsyncTunnel": "._async.tunnel",
+    "Decision": ".routing",  # where it is at home
+    "open_tunnel_async": "._async.dialer",
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has the types
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    found = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    if _LAZY[name].startswith("_"):
-        found.__module__ = __name__
-    globals()[name] = found
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - TYPE_CHECKING has the types
+    found = globals()[name] = _load(__name__, name, _LAZY)
     return found
 
 

@@ -15,7 +15,7 @@ import ssl
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Final
 
-from .sock import MAX_READ
+from .sock import MAX_READ, SocketLayer
 from .waits import READ, WRITE, Ready
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ class TLSLayer:
         while not self._handshake_now():
             while not self._drain():
                 yield Ready(self.sock, WRITE)
+            if isinstance(self._below, SocketLayer):
+                # An answer takes at least a round trip: to try at once is to try in vain.
+                yield Ready(self.sock, READ)
             while not self._fill():
                 yield Ready(self.sock, READ)
         while to_the_end and not self._drain():

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connect_tunnel._lazy import load as _load
+
 if TYPE_CHECKING:
     from connect_tunnel._challenge import Challenge
     from connect_tunnel._steps import Call, Offload
@@ -65,15 +67,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562; TYPE_CHECKING has the types
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
-
-    found = getattr(import_module(_HOMES[name], __name__), name)
-    if _HOMES[name].startswith("._") and name != "Flow":
-        found.__module__ = __name__
-    globals()[name] = found
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - TYPE_CHECKING has the types
+    found = globals()[name] = _load(__name__, name, _HOMES)
     return found
 
 

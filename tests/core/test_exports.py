@@ -60,7 +60,7 @@ HOMELESS = {
 
 # What `import connect_tunnel` loads of the package: what opening a tunnel in a thread needs.
 LOADED = """
-    _challenge _errors _explain _fields _frozen _headers _login _net _net.dial _net.driver
+    _challenge _errors _explain _fields _frozen _headers _lazy _login _net _net.dial _net.driver
     _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _net.words
     _open _proxy _proxy_url _response _route _secret _steps _sync _sync.dialer _sync.refusal
     _sync.tunnel _sync.wait _target _timeout _version _via _walk auth auth._auth auth._exchange

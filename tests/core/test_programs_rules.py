@@ -285,8 +285,8 @@ OUTSIDE = {
 # From the facts up. A module may import what is on its own level or below it. A Proxy holds an
 # Auth, which is why the facts about the way there stand above the programs of authentication.
 LEVELS = [
-    ["_version", "_frozen", "_secret", "_errors", "_timeout", "_target", "_headers", "_response",
-     "_challenge", "_fields", "_proxy_url"],
+    ["_version", "_lazy", "_frozen", "_secret", "_errors", "_timeout", "_target", "_headers",
+     "_response", "_challenge", "_fields", "_proxy_url"],
     ["_steps"],
     ["auth", "protocols"],
     ["_proxy"],
