@@ -255,7 +255,7 @@ def test_to_exit_in_the_middle_of_a_request_is_nobodys_fault() -> None:
         [NextRequest()],
         [NextConnection()],
         [Close()],
-        [Reset()],
+        [Wait(0.05), Reset()],
     ],
     ids=str,
 )
