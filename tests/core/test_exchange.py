@@ -88,7 +88,7 @@ def test_au_13_after_a_fork_the_child_knows_nothing() -> None:
     """It would count the uses of a nonce from where its parent does, too."""
     memory = remembering((ALICE, "a"))
     child = os.fork()
-    if child == 0:  # pragma: no cover - not in this process
+    if child == 0:  # pragma: no cover - the child, whose coverage nobody reads
         known = memory.recall(ALICE, str)
         memory.keep(ALICE, "b")
         os._exit(0 if (known, memory.recall(ALICE, str)) == (None, "b") else 1)

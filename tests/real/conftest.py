@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import kerberos
 from .proxies import ENTRANCES, LOGINS
-from .ring import Missing, Ring, Service, required
+from .ring import Missing, Ring, Service
 from .shells import SHELLS, Shell
 from .targets import ORIGINS
 
@@ -58,15 +58,9 @@ def start(ring: Ring) -> Callable[[Service], None]:
         try:
             ring.start(service)
         except Missing as error:
-            do_without(str(error))
+            pytest.skip(str(error))
 
     return start
-
-
-def do_without(reason: str) -> NoReturn:
-    if required():
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -98,7 +92,7 @@ def no_ticket(
 ) -> None:
     """Be in the Kerberos realm of the proxies, as nobody."""
     if not find_spec("gssapi"):
-        do_without("gssapi is not installed: it is built where there is libkrb5-dev")
+        pytest.skip("gssapi is not installed: it is built where there is libkrb5-dev")
     start(kerberos.KDC)
     for name, value in kerberos.environment(ring).items():
         monkeypatch.setenv(name, value)

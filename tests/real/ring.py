@@ -285,11 +285,6 @@ def is_free(port: int) -> bool:
     return True
 
 
-def required() -> bool:
-    """Whether what is missing here is a failure, and not a reason to skip."""
-    return os.environ.get("CONNECT_TUNNEL_REQUIRE_REAL") == "1"
-
-
 def has_ipv6() -> bool:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
