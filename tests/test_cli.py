@@ -157,7 +157,7 @@ class TestRelay:
     def test_says_when_the_tunnel_broke(
         self, serve: Serve, proxy: LoopbackProxy, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        with standard_streams(b"x") as output:
+        with standard_streams(b"x", after=GREETING) as output:
             assert main(["relay", "127.0.0.1", serve(greet_and_reset)]) == 1
         assert output == GREETING
         assert one_line(capfd)
@@ -334,21 +334,32 @@ def pipe() -> Generator[tuple[int, int], None, None]:
 
 
 @contextlib.contextmanager
-def standard_streams(given: bytes) -> Generator[bytearray, None, None]:
-    """Make `given` the standard input, and gather standard output, to be had after the block."""
+def standard_streams(given: bytes, after: bytes = b"") -> Generator[bytearray, None, None]:
+    """Make `given` the standard input, and gather standard output, to be had after the block.
+
+    The input comes once as much as `after` was put out.
+    """
     kept = os.dup(0), os.dup(1)
     source, feed = os.pipe()
     result, sink = os.pipe()
-    os.write(feed, given)
-    os.close(feed)
+    output = bytearray()
+
+    def talk() -> None:
+        while len(output) < len(after) and (data := os.read(result, 65536)):
+            output.extend(data)
+        os.write(feed, given)
+        os.close(feed)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
     move(source, 0)
     move(sink, 1)
-    output = bytearray()
     try:
         yield output
     finally:
         move(kept[0], 0)
         move(kept[1], 1)
+        talking.join()
         output += os.read(result, 65536)
         os.close(result)
 

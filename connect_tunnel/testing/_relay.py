@@ -34,14 +34,18 @@ def join(left: Peer, right: Peer, early: Data = b"") -> None:
 class _Relay:
     def __init__(self, left: Peer, right: Peer) -> None:
         self._peers = left, right
+        self._told: list[Peer] = []  # those to whom an end was passed on
         self.broken = False
 
     def carry(self, source: Peer, sink: Peer, early: Data = b"") -> None:
         try:
-            sink.sendall(early)
+            if early:
+                sink.sendall(early)
             while (data := source.recv(_CHUNK)) and not self.broken:
                 sink.sendall(data)
             if not self.broken:
+                self._check_end(source)
+                self._told.append(sink)
                 sink.shutdown(socket.SHUT_WR)
         except OSError:
             self.broken = True
@@ -51,3 +55,19 @@ class _Relay:
             for peer in self._peers:
                 with contextlib.suppress(OSError):
                     peer.shutdown(socket.SHUT_RD)
+
+    def _check_end(self, source: Peer) -> None:
+        """See that it was an end.
+
+        The kernel tells of a reset once: whoever sends may have heard of it, and then it
+        reads as an end. But a socket that was reset has no peer any more.
+
+        Raises:
+            OSError: It was a reset.
+        """
+        if isinstance(source, socket.socket):
+            try:
+                source.getpeername()
+            except OSError:
+                if source not in self._told:  # one that has ended both ways has none either
+                    raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
 import struct
 import threading
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from connect_tunnel._net.pair import socket_pair
 from connect_tunnel.testing import (
     Echo,
     HalfClose,
@@ -19,6 +22,8 @@ from connect_tunnel.testing import (
     ScriptedProxy,
     Send,
 )
+from connect_tunnel.testing._listener import reset
+from connect_tunnel.testing._relay import join
 
 from .raw import HEAD, descriptors, dial, receive_all, receive_exactly, receive_head
 
@@ -74,6 +79,24 @@ def test_a_reset_goes_through_either_way() -> None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             assert target.wait_closed()
             assert [type(left) for left in target.hangups] == [ConnectionResetError]
+
+
+def test_a_reset_that_a_write_has_heard_of_is_no_end() -> None:
+    # The kernel tells of a reset once, and to whoever asks first.
+    near, far = socket_pair()
+    left, right = socket_pair()
+    with near, far, left, right:
+        for sock in (far, left, right):
+            sock.setblocking(True)
+            sock.settimeout(10)
+        reset(near)
+        poller = select.poll()
+        poller.register(far, select.POLLIN)
+        poller.poll(10_000)
+        assert far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        join(left, far)
+        with pytest.raises(ConnectionResetError):
+            right.recv(1)
 
 
 def test_basic_credentials(target: ScriptedProxy) -> None:
