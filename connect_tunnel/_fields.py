@@ -29,6 +29,7 @@ _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x
 # A CONNECT request has no content (RFC 9110, 9.3.6), so nothing may frame any or ask leave
 # to send it; nghttpx would chunk the tunnel, privoxy lose its first bytes.
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer", b"te"})
+_OF_CONNECTIONS = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})
 
 
 class InvalidField(ValueError):
@@ -75,6 +76,14 @@ class RequestFields(Frozen):
             wire=b"".join(lines),
             closes=closes,
         )
+
+    def complaint_in_http2(self) -> str | None:
+        """Why they cannot be sent in HTTP/2, if they cannot (RFC 9113, 8.2.2)."""
+        for line in self.wire.splitlines():
+            name = line.partition(b":")[0]
+            if name.lower() in _OF_CONNECTIONS:
+                return f"cannot be sent {name.decode()} in HTTP/2, where connections are shared"
+        return None
 
     def _facts(self) -> tuple[object, ...]:
         return self.host, self.credentials, self.wire

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 from ._errors import InvalidProxy
 from ._fields import RequestFields
 from ._frozen import Frozen
+from ._http2 import HTTP2
 from ._proxy_url import ProxyURL, Unusable, read_url
 from .auth._auth import Auth
 
@@ -42,7 +43,11 @@ class Proxy(Frozen):
         ssl_context: For TLS with the proxy. It is used as it is and never changed; without
             one, the process's default for proxies, which verifies the proxy's name.
         http1: Whether HTTP/1.1 may be spoken.
-        http2: Whether HTTP/2 may be offered. This version does not speak it.
+        http2: Whether HTTP/2 is offered, in which a dialer runs all tunnels on one connection
+            (extra: `connect_tunnel[http2]`); an `HTTP2` says how. Without TLS there is nothing
+            to agree on it with: `http1=False` says that the proxy is known to speak it. To an
+            ssl_context of yours the offer is for you to add, by
+            `set_alpn_protocols(["h2", "http/1.1"])`.
         require_close_notify: Whether an end of TLS without its close_notify counts as a
             truncation rather than an end (RFC 9112, 9.8).
         unix_path: The Unix socket that it is behind, where the URL tells how to speak with it.
@@ -57,16 +62,19 @@ class Proxy(Frozen):
         port: The port.
         url: The URL without userinfo.
         unix_path: As given, or from the URL.
+        http1: As given.
+        http2: How it is asked in HTTP/2, or None.
 
     Raises:
         InvalidProxy: The URL or a field cannot be used. The message never shows the URL,
             which may hold a password in any of its parts.
-        ImportError: It is a SOCKS proxy, and the extra is not there.
+        ImportError: It is a SOCKS proxy, or to be asked in HTTP/2, and the extra is not there.
     """
 
     __slots__ = (
-        "auth", "endpoint", "fields", "fields_for", "host", "port", "proxy_protocol",
-        "require_close_notify", "resolve", "scheme", "ssl_context", "unix_path", "url",
+        "auth", "endpoint", "fields", "fields_for", "host", "http1", "http2", "port",
+        "proxy_protocol", "require_close_notify", "resolve", "scheme", "ssl_context", "unix_path",
+        "url",
     )  # fmt: skip
 
     auth: Auth | None
@@ -74,6 +82,8 @@ class Proxy(Frozen):
     fields: RequestFields
     fields_for: Callable[[Target], Any] | None
     host: str
+    http1: bool
+    http2: HTTP2 | None
     port: int
     proxy_protocol: Literal[1, 2] | None
     require_close_notify: bool
@@ -91,7 +101,7 @@ class Proxy(Frozen):
         headers: FieldsLike | None = None,
         ssl_context: ssl.SSLContext | None = None,
         http1: bool = True,
-        http2: bool = False,
+        http2: bool | HTTP2 = False,
         require_close_notify: bool = True,
         unix_path: str | os.PathLike[str] | None = None,
         proxy_protocol: Literal[1, 2] | None = None,
@@ -112,11 +122,15 @@ class Proxy(Frozen):
             **read._asdict(),
             port=read.endpoint.port,
             ssl_context=ssl_context,
+            http1=bool(http1),
+            http2=http2 if isinstance(http2, HTTP2) else HTTP2() if http2 else None,
             require_close_notify=require_close_notify,
             proxy_protocol=proxy_protocol,
             resolve=resolve,
         )
-        _check(self, http1=http1, http2=http2)
+        _check(self)
+        if self.http2 is not None:
+            _check_http2(self)
 
     @classmethod
     def parse(cls, proxy: ProxyLike) -> Proxy:
@@ -143,6 +157,7 @@ class Proxy(Frozen):
         return (
             self.url, self.auth, self.fields, self.fields_for, self.ssl_context,
             self.require_close_notify, self.unix_path, self.proxy_protocol, self.resolve,
+            self.http1, self.http2,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -240,15 +255,15 @@ def _read_auth(auth: object, scheme: str) -> Auth | None:
             )
 
 
-def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
+def _check(proxy: Proxy) -> None:
     if proxy.ssl_context is not None and proxy.scheme != "https":
         raise InvalidProxy(
             "is reached without TLS, so its ssl_context would have no use",
             proxy_url=proxy.url,
             hint="https:// is for proxies that speak TLS; the target's context goes to start_tls",
         )
-    if http2 or not http1:
-        raise InvalidProxy("can be asked in HTTP/1.1 only, so far", proxy_url=proxy.url)
+    if not proxy.http1 and proxy.http2 is None:
+        raise InvalidProxy("is left without a version of HTTP", proxy_url=proxy.url)
     if proxy.proxy_protocol not in (None, 1, 2):
         raise InvalidProxy("proxy_protocol is 1 or 2, or None", proxy_url=proxy.url)
     if proxy.resolve not in ("proxy", "local"):
@@ -260,3 +275,19 @@ def _check(proxy: Proxy, *, http1: bool, http2: bool) -> None:
             proxy_url=proxy.url,
             hint="socks5:// and socks4:// are for names that are looked up here",
         )
+
+
+def _check_http2(proxy: Proxy) -> None:
+    if proxy.scheme.startswith("socks"):
+        raise InvalidProxy("is asked in SOCKS, which has no HTTP/2", proxy_url=proxy.url)
+    if proxy.scheme != "https" and proxy.http1:
+        raise InvalidProxy(
+            "cannot be asked whether it speaks HTTP/2 without TLS",
+            proxy_url=proxy.url,
+            hint="http1=False says that it does (RFC 9113, 3.3)",
+        )
+    if complaint := proxy.fields.complaint_in_http2():
+        raise InvalidProxy(complaint, proxy_url=proxy.url)
+    from .auth._prompt import need  # noqa: PLC0415 - loads all the schemes
+
+    need("hpack", extra="http2", what="HTTP/2")

@@ -21,9 +21,12 @@ class Hop:
     """One proxy of a way, its place in it, and what it has taught us.
 
     A hop lives as long as its way: that of a `Dialer`, or of one opening.
+
+    Attributes:
+        http1_only: Whether it has turned out to be of no use in HTTP/2.
     """
 
-    __slots__ = ("memory", "number", "of", "proxy")
+    __slots__ = ("http1_only", "memory", "number", "of", "proxy")
     __match_args__ = ("proxy", "number", "of")
 
     def __init__(self, proxy: Proxy, number: int = 1, of: int = 1) -> None:
@@ -31,6 +34,19 @@ class Hop:
         self.proxy: Final = proxy
         self.number: Final = number
         self.of: Final = of
+        self.http1_only: bool = False
+
+    @property
+    def multiplexes(self) -> bool:
+        """Whether it is to be asked in HTTP/2, if it agrees."""
+        return self.proxy.http2 is not None and not self.http1_only
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What it is offered by ALPN (RFC 7301)."""
+        if not self.multiplexes:
+            return ("http/1.1",)
+        return ("h2", "http/1.1") if self.proxy.http1 else ("h2",)
 
     @property
     def place(self) -> str | None:

@@ -37,14 +37,26 @@ cannot over-read, because it has no verb for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 if TYPE_CHECKING:
     import ssl  # noqa: TID251 - the type of a context
     from collections.abc import Sequence
 
     from ._errors import Phase
+    from ._response import ProxyResponse
     from ._route import Hop
+    from .protocols.h2_stream import Loss
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -55,6 +67,15 @@ Address: TypeAlias = "tuple[str, int]"
 
 Endpoint: TypeAlias = "Address | str"
 """Something to be dialled: an address, or the path of a Unix socket."""
+
+
+Joined: TypeAlias = Literal["joined", "dial", "stay"]
+"""What came of a Join: we are on a connection of others; we are to make one, which those who
+come after us wait for; or we had better stay where we are."""
+
+
+Answer: TypeAlias = "ProxyResponse | Loss | None"
+"""What came of a request in HTTP/2: an answer, a loss, or nothing in the time that it had."""
 
 
 class Step(Generic[R_co]):
@@ -128,18 +149,21 @@ class Ends(Step["tuple[Address, Address] | None"]):
 class StartTLS(Step["str | None"]):
     """Begin TLS on what is open, verify the peer, and learn the protocol ALPN chose.
 
-    Without a context, the process's own for proxies.
+    Without a context, the process's own for proxies that are offered these protocols.
     """
 
-    __slots__ = __match_args__ = ("context", "server_hostname", "require_close_notify")
+    __slots__ = ("context", "protocols", "require_close_notify", "server_hostname")
+    __match_args__ = ("context", "server_hostname", "require_close_notify")
 
     def __init__(
         self,
         context: ssl.SSLContext | None,
         server_hostname: str,
         *,
+        protocols: tuple[str, ...] = ("http/1.1",),
         require_close_notify: bool = True,
     ) -> None:
+        self.protocols: Final = protocols
         self.context: Final = context
         self.server_hostname: Final = server_hostname
         self.require_close_notify: Final = require_close_notify
@@ -149,6 +173,58 @@ class Certificate(Step["bytes | None"]):
     """The certificate that the peer showed in the TLS begun last, DER; None where there is none."""
 
     __slots__ = __match_args__ = ()
+
+
+class Join(Step[Joined]):
+    """Take part in a connection to this hop that others have opened (HTTP/2).
+
+    Args:
+        hop: The hop. Only those who walk the same way share its connections.
+        elsewhere: Whether the connection that we are on leaves us without an answer while
+            others on it have theirs, so that another one is to be tried.
+    """
+
+    __slots__ = ("elsewhere", "hop")
+    __match_args__ = ("hop",)
+
+    def __init__(self, hop: Hop, *, elsewhere: bool = False) -> None:
+        self.hop: Final = hop
+        self.elsewhere: Final = elsewhere
+
+
+class Share(Step[None]):
+    """Let others join the connection that is open, or know that they cannot."""
+
+    __slots__ = __match_args__ = ("hop", "joinable")
+
+    def __init__(self, hop: Hop, *, joinable: bool) -> None:
+        self.hop: Final = hop
+        self.joinable: Final = joinable
+
+
+class SendHead(Step[None]):
+    """Ask for something on a new stream of a connection that is shared."""
+
+    __slots__ = __match_args__ = ("fields",)
+
+    def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        self.fields: Final = fields
+
+    def __repr__(self) -> str:
+        # As in Send.
+        return f"SendHead(<{len(self.fields)} fields>)"
+
+
+class ReadHead(Step["Answer"]):
+    """What is answered on that stream, how it was lost, or nothing in so many seconds.
+
+    To ask again goes on waiting for the same answer.
+    """
+
+    __slots__ = __match_args__ = ("seconds",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds: Final = seconds
 
 
 class Send(Step[None]):

@@ -2,7 +2,8 @@
 
 `_reach` makes a connection to one hop, which for all but the first means to reach the hop
 before it and ask that one; `_ask` asks a hop, and answers its challenges. Each calls the other,
-and so the way is walked anew when a proxy closes the connection that it rejected us on.
+and so the way is walked anew when a proxy closes the connection that it rejected us on. Where a
+hop speaks HTTP/2 there may be a connection that others have made, and the way begins there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 from ._errors import InvalidProxy, InvalidTarget, ProxyHungUp, ProxyUnreachable
 from ._fields import RequestFields
 from ._login import Login
-from ._steps import Call, Dial, Ends, Enter, HangUp, Resolve, Send, StartTLS
+from ._response import ProxyResponse
+from ._steps import (
+    Call,
+    Dial,
+    Ends,
+    Enter,
+    HangUp,
+    Join,
+    ReadHead,
+    Resolve,
+    Send,
+    Share,
+    StartTLS,
+)  # fmt: skip
 from ._target import Target
 from .auth._auth import Later
 from .protocols import h1
@@ -22,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._fields import FieldPairs
-    from ._response import ProxyResponse
     from ._route import Hop, Hops
     from ._secret import Secret
     from ._steps import Address, Program
     from .auth._exchange import Exchange
+    from .protocols.h2_stream import Loss
 
 # Answers to the challenges of one hop: a scheme of three legs that fails, then Digest with a
 # nonce that is stale at once, then Basic; and some for flows of the caller's.
@@ -70,11 +84,13 @@ class Walk:
         dialled: Whether the first hop was reached.
     """
 
-    __slots__ = ("_answers", "_attempts", "_hops", "dialled")
+    __slots__ = ("_answers", "_attempts", "_hops", "_joined", "_shared", "dialled")
 
     def __init__(self, hops: Hops, attempts: int = 1) -> None:
         self._hops: Final = hops
         self._attempts: Final = attempts
+        self._shared: Final[set[Hop]] = set()  # those we ask on a shared connection (HTTP/2)
+        self._joined = False  # whether the last of these was there before us
         self._answers: Final[dict[Hop, ProxyResponse]] = {}
         self.dialled: bool = False
 
@@ -91,31 +107,66 @@ class Walk:
         return no or Opened(self._hops, tuple(self._answers.values()))
 
     def _reach(self, index: int) -> Program[Refused | None]:
-        """Make a connection to a hop, up to where it can be asked for something."""
+        """Have a connection to a hop, up to where it can be asked for something."""
         hop = self._hops[index]
-        proxy = hop.proxy
+        self._shared.discard(hop)
+        if hop.multiplexes:
+            yield from Enter("tcp", hop)
+            if (yield from Join(hop)) == "joined":
+                self._shared.add(hop)
+                self._joined = self.dialled = True
+                return None
+        return (yield from self._connect(index))
+
+    def _connect(self, index: int) -> Program[Refused | None]:
+        """Make a connection to a hop; one in HTTP/2 is there for others to join."""
+        hop = self._hops[index]
         if index == 0:
             yield from self._dial(hop)
         else:
             no = yield from self._reach(index - 1)
             if no is None:
-                no = yield from self._ask(index - 1, proxy.endpoint)
+                no = yield from self._ask(index - 1, hop.proxy.endpoint)
             if no is not None:
                 return no
-        if proxy.scheme == "https":
-            yield from Enter("proxy_tls", hop)
-            # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
-            chosen = yield from StartTLS(
-                proxy.ssl_context,
-                proxy.endpoint.server_hostname,
-                require_close_notify=proxy.require_close_notify,
-            )
-            if chosen not in (None, "http/1.1"):
-                raise InvalidProxy(
-                    f"agreed to speak {chosen!r}, which its ssl_context offers and we cannot",
-                    hint="leave it out of set_alpn_protocols",
-                )
+        agreed = hop.multiplexes  # without TLS, by prior knowledge (RFC 9113, 3.3)
+        if hop.proxy.scheme == "https":
+            agreed = yield from self._start_tls(hop)
+        if hop.multiplexes:
+            yield from Share(hop, joinable=agreed)
+        if agreed:
+            self._shared.add(hop)
+            self._joined = False
         return None
+
+    def _start_tls(self, hop: Hop) -> Program[bool]:
+        """Speak TLS with a hop, and say whether it agreed to HTTP/2."""
+        proxy = hop.proxy
+        yield from Enter("proxy_tls", hop)
+        # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
+        chosen = yield from StartTLS(
+            proxy.ssl_context,
+            proxy.endpoint.server_hostname,
+            protocols=hop.protocols,
+            require_close_notify=proxy.require_close_notify,
+        )
+        agreed = chosen == "h2"
+        if agreed and hop.multiplexes:
+            return True
+        if agreed or chosen not in (None, "http/1.1"):
+            hint = "leave it out of set_alpn_protocols"
+            if agreed and proxy.http2 is not None:
+                hint = "after an answer in HTTP/2 that is of no use, only HTTP/1.1 can be offered"
+            raise InvalidProxy(
+                f"agreed to speak {chosen!r}, which its ssl_context offers and we cannot", hint=hint
+            )
+        if not proxy.http1:
+            raise InvalidProxy(
+                "does not agree to HTTP/2, and http1=False leaves nothing else",
+                hint=None if proxy.ssl_context is None else _OFFER,
+            )
+        hop.http1_only = hop.proxy.http2 is not None
+        return False
 
     def _dial(self, hop: Hop) -> Program[None]:
         proxy, attempts = hop.proxy, self._attempts
@@ -152,7 +203,7 @@ class Walk:
             request = Request(goal, fields)
             if proxy.auth is None or fields.credentials is not None:
                 yield from Enter("connect", hop)
-                outcome = yield from _exchange(request, hop)
+                outcome = yield from self._exchange(index, request)
             else:
                 outcome = yield from self._log_in(index, request, Login(proxy.auth, hop, goal))
         if isinstance(outcome, Refused):
@@ -169,7 +220,7 @@ class Walk:
         yield from Enter("auth", hop)
         request.credentials = yield from login.begin()
         yield from Enter("connect", hop)
-        outcome = yield from _exchange(request, hop)
+        outcome = yield from self._exchange(index, request)
         for _ in range(MAX_ROUNDS):
             if not isinstance(outcome, Refused) or outcome.response.status != 407:
                 break
@@ -178,7 +229,9 @@ class Walk:
             if more is None:
                 return outcome
             request.credentials = more
-            again = yield from _exchange_again(request, outcome)
+            if hop in self._shared and login.exchange.bound:
+                return (yield from self._log_in_alone(index, request))
+            again = yield from self._exchange_again(index, request, outcome)
             if again is None:
                 if login.exchange.bound:
                     raise ProxyHungUp(_BETWEEN_LEGS, phase="auth", hint=_BOUND)
@@ -187,11 +240,98 @@ class Walk:
                 if no is not None:
                     return no
                 yield from Enter("connect", hop)
-                again = yield from _exchange(request, hop)
+                again = yield from self._exchange(index, request)
             outcome = again
         yield from login.conclude(outcome.response if isinstance(outcome, Refused) else outcome)
         return outcome
 
+    def _log_in_alone(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
+        """Begin anew in HTTP/1.1: what is authenticated here is a connection."""
+        hop = self._hops[index]
+        auth = hop.proxy.auth
+        assert auth is not None
+        if not hop.proxy.http1:
+            raise ProxyHungUp(_SHARED, phase="auth", hint=_ALONE)
+        hop.http1_only = True
+        yield from HangUp()
+        no = yield from self._reach(index)
+        if no is not None:
+            return no
+        return (yield from self._log_in(index, request, Login(auth, hop, request.goal)))
+
+    def _exchange(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
+        """One request and its answer: a 2xx, or a refusal."""
+        hop = self._hops[index]
+        if hop in self._shared:
+            return (yield from self._exchange_shared(index, request))
+        return (yield from _exchange(request, hop))
+
+    def _exchange_again(
+        self, index: int, request: Request, no: Refused
+    ) -> Program[ProxyResponse | Refused | None]:
+        """The same after a refusal; None if another connection is needed for that."""
+        if self._hops[index] in self._shared:
+            yield from Enter("connect", no.hop)
+            return (yield from self._exchange_shared(index, request))
+        return (yield from _exchange_again(request, no))
+
+    def _exchange_shared(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
+        """The same in HTTP/2, on whichever connection gives an answer."""
+        from .protocols import h2  # noqa: PLC0415 - an extra
+
+        hop = self._hops[index]
+        authority = request.goal.authority.encode()
+        losses = 0
+        while hop in self._shared:
+            yield from h2.request(authority, request.fields, request.credentials)
+            answer = yield from ReadHead(h2.SILENCE)
+            no = None
+            while answer is None and no is None:
+                where = yield from Join(hop, elsewhere=True)
+                if where == "stay":
+                    answer = yield from ReadHead(h2.SILENCE)
+                    continue
+                self._joined = where == "joined"
+                if where == "dial":
+                    no = yield from self._connect(index)
+                break
+            if isinstance(answer, ProxyResponse):
+                if 200 <= answer.status < 300:
+                    return answer
+                return Refused(answer, h2.body_of(answer), hop, request)
+            if answer is not None:
+                losses += 1
+                no = yield from self._recover(index, answer, again=losses <= _MAX_LOSSES)
+            if no is not None:
+                return no
+            yield from Enter("connect", hop)
+        return (yield from _exchange(request, hop))
+
+    def _recover(self, index: int, loss: Loss, *, again: bool) -> Program[Refused | None]:
+        """Have another connection, if asking again is safe and of use.
+
+        It is where nothing was done about the request (RFC 9113, 8.7), and where a connection
+        that was idle turns out to have ended.
+        """
+        from .protocols.h2 import raise_lost  # noqa: PLC0415 - an extra
+
+        hop = self._hops[index]
+        if loss.cause == "version" and hop.proxy.http1:
+            hop.http1_only = True
+        elif not (
+            again and (loss.cause == "unprocessed" or (loss.cause == "ended" and self._joined))
+        ):
+            raise_lost(loss)
+        yield from HangUp()
+        return (yield from self._reach(index))
+
+
+# A connection that has ended, one that ends meanwhile, and REFUSED_STREAM once more.
+_MAX_LOSSES = 2
+
+_OFFER = 'offer it: ssl_context.set_alpn_protocols(["h2", "http/1.1"])'
+_SHARED = "authenticates connections, and one in HTTP/2 is shared"
+_ALONE = "http1=True lets it have one of its own"
 
 _BETWEEN_LEGS = "ended the connection in the middle of a handshake that is bound to it"
 _BOUND = "NTLM and the like authenticate a connection: the proxy has to keep it after a 407"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from connect_tunnel._net.pair import abort, socket_pair
+from connect_tunnel._net.pair import socket_pair
 from connect_tunnel._net.relay import Pipe, join
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
@@ -56,5 +56,5 @@ async def _serve(out: Pipe, back: Pipe) -> None:
         await run(join(out, back), Deadline())
     except OSError:
         # What broke on one side breaks on the other: a reset stays a reset.
-        abort(out.source)
-        abort(out.sink)
+        out.source.drop(reset=True)
+        out.sink.drop(reset=True)

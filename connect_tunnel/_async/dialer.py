@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio.abc import ByteStreamConnectable
 
 from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
+from connect_tunnel._net.pool import Pool
 from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
 from connect_tunnel._via import read_via, shown
 from connect_tunnel._walk import Opened, Refused
 
+from .bell import LoopBell
 from .refusal import AsyncRefusal
 from .tunnel import AsyncStream, AsyncTunnel
 from .wait import run
@@ -63,28 +66,23 @@ async def open_tunnel_async(
     del via  # a traceback would print it, and it may hold a password
     if isinstance(way, Exception):
         raise way
-    return await _open(
-        Target.parse(target), way, Timeout.parse(timeout), local_address, socket_options
-    )
+    driver = Driver(
+        Target.parse(target), Timeout.parse(timeout), new_bell=LoopBell,
+        local_address=local_address, socket_options=socket_options,
+    )  # fmt: skip
+    return await _open(driver, way)
 
 
-async def _open(
-    target: Target,
-    way: Hops | Routed,
-    timeout: Timeout,
-    local_address: tuple[str, int] | None,
-    socket_options: Sequence[SocketOption],
-) -> AsyncTunnel:
-    driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
-    outcome = await run(driver.run(request_tunnel(way, target)), driver.deadline)
+async def _open(driver: Driver, way: Hops | Routed) -> AsyncTunnel:
+    outcome = await run(driver.run(request_tunnel(way, driver.target)), driver.deadline)
     if isinstance(outcome, Opened):
-        return _tunnel(driver, target, outcome)
+        return _tunnel(driver, outcome)
     return await run(driver.run(raise_refusal(outcome), anew=False), driver.deadline)
 
 
-def _tunnel(driver: Driver, target: Target, opened: Opened) -> AsyncTunnel:
-    stream = AsyncStream(driver.release(), target)
-    return AsyncTunnel(stream, target, opened.hops, opened.responses)
+def _tunnel(driver: Driver, opened: Opened) -> AsyncTunnel:
+    stream = AsyncStream(driver.release(), driver.target)
+    return AsyncTunnel(stream, driver.target, opened.hops, opened.responses)
 
 
 class AsyncDialer:
@@ -97,7 +95,7 @@ class AsyncDialer:
         InvalidProxy: There is no such way.
     """
 
-    __slots__ = ("_closed", "_local_address", "_socket_options", "_timeout", "_way")
+    __slots__ = ("_closed", "_local_address", "_pool", "_socket_options", "_timeout", "_way")
 
     def __init__(
         self,
@@ -115,6 +113,7 @@ class AsyncDialer:
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
+        self._pool: Final = Pool(LoopBell)
         self._closed = False
 
     async def open_tunnel(self, target: TargetLike) -> AsyncTunnel:
@@ -124,13 +123,7 @@ class AsyncDialer:
             TunnelError: As `connect_tunnel.open_tunnel_async` does.
         """
         self._check_open()
-        return await _open(
-            Target.parse(target),
-            self._way,
-            self._timeout,
-            self._local_address,
-            self._socket_options,
-        )
+        return await _open(self._driver(target), self._way)
 
     async def request_tunnel(self, target: TargetLike) -> AsyncTunnel | AsyncRefusal:
         """Ask for a tunnel to the target, and take a refusal as a value.
@@ -139,25 +132,27 @@ class AsyncDialer:
             TunnelError: As `open_tunnel` does, but for TunnelRefused.
         """
         self._check_open()
-        parsed = Target.parse(target)
-        driver = Driver(
-            parsed,
-            self._timeout,
-            local_address=self._local_address,
-            socket_options=self._socket_options,
-        )
-        outcome = await run(driver.run(request_tunnel(self._way, parsed)), driver.deadline)
+        driver = self._driver(target)
+        program = request_tunnel(self._way, driver.target)
+        outcome = await run(driver.run(program), driver.deadline)
         if isinstance(outcome, Refused):
             return AsyncRefusal(driver, outcome)
-        return _tunnel(driver, parsed, outcome)
+        return _tunnel(driver, outcome)
 
     def to(self, target: TargetLike) -> TunnelConnectable:
         """The target as something to connect to, for what takes an anyio connectable."""
         return TunnelConnectable(self, Target.parse(target))
 
     async def aclose(self) -> None:
-        """Open no more tunnels. Those that are open live on."""
+        """Open no more tunnels. Those that are open live on, and close what they share."""
         self._closed = True
+        self._pool.close()
+
+    def _driver(self, target: TargetLike) -> Driver:
+        return Driver(
+            Target.parse(target), self._timeout, new_bell=LoopBell, pool=self._pool,
+            local_address=self._local_address, socket_options=self._socket_options,
+        )  # fmt: skip
 
     def _check_open(self) -> None:
         if self._closed:
@@ -173,6 +168,12 @@ class AsyncDialer:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)
+        if pool is not None and pool.holds and not self._closed:
+            # Without I/O: the connections close themselves when nobody has them.
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:
         way = getattr(self, "_way", ())  # none yet, if a traceback asks

@@ -23,7 +23,7 @@ from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
 from .errors import AsyncTunnelBroken, AsyncTunnelClosed
-from .wait import run, until_ready
+from .wait import run, until_ready, wake
 
 if TYPE_CHECKING:
     import socket
@@ -113,7 +113,7 @@ class AsyncTunnel(ByteStream):
             data = stream.receive_now(max_bytes)
             while data is None:
                 self._streak = 0
-                await until_ready(stream.sock, READ)
+                await until_ready(stream.layer.ready(READ))
                 stream.check_open()
                 data = stream.receive_now(max_bytes)
         finally:
@@ -246,7 +246,7 @@ class AsyncTunnel(ByteStream):
         stream = self._stream
         if not stream.close_now():
             # Somebody is in the middle of a wait, and lets go when this has woken them.
-            anyio.notify_closing(stream.sock)
+            wake(stream.layer)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.
@@ -286,7 +286,7 @@ class AsyncTunnel(ByteStream):
         # No goodbye: a finalizer does no I/O and takes no lock.
         if not self._stream.closed:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._stream.sock.close()
+            self._stream.layer.abandon()
 
     def __repr__(self) -> str:
         state = " closed" if self._stream.closed else ""

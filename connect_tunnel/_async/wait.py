@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import anyio
 
-from connect_tunnel._net.waits import READ, AnyReady, Deadline, Expired, Ready, Settled
+from connect_tunnel._net.waits import (
+    READ,
+    AnyReady,
+    Deadline,
+    Expired,
+    FirstOf,
+    Nested,
+    Ready,
+    Settled,
+    Signalled,
+)
 
 if TYPE_CHECKING:
     import socket
 
+    from connect_tunnel._net.sock import Layer
     from connect_tunnel._net.waits import Operation, Wait
 
 T = TypeVar("T")
@@ -61,26 +72,44 @@ def _on_loop_clock(at: float | None) -> float:
 
 async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
     match wait:
-        case Ready(sock, direction):
-            await until_ready(sock, direction)
+        case Ready() | Nested():
+            await until_ready(wait)
             return None
         case AnyReady(interests, seconds):
             return await _any_ready(interests, seconds)
+        case Signalled(signal, seconds):
+            event = anyio.Event()
+            signal.call(event.set)
+            with anyio.move_on_after(seconds):
+                await event.wait()
+            return None
+        case FirstOf(waits):
+            await _first_of(waits)
+            return None
         case Settled(awaitable):
             return await awaitable
         case _:
             assert_never(wait)
 
 
-async def until_ready(sock: socket.socket, direction: int) -> None:
-    """Wait for one socket, without an operation round it."""
+async def until_ready(wait: Ready | Nested) -> None:
+    """Wait for one layer, without an operation round it unless it needs one."""
+    if isinstance(wait, Nested):
+        await run(wait.operation, Deadline())
+        return
     try:
-        if direction == READ:
-            await anyio.wait_readable(sock)
+        if wait.direction == READ:
+            await anyio.wait_readable(wait.sock)
         else:
-            await anyio.wait_writable(sock)
+            await anyio.wait_writable(wait.sock)
     except anyio.ClosedResourceError:
         pass  # closed meanwhile: as ready as it will be, and whoever waited will find out
+
+
+def wake(layer: Layer) -> None:
+    """Wake the tasks that wait for a layer, which is being closed."""
+    if not layer.wake_now():
+        anyio.notify_closing(layer.sock)
 
 
 async def _any_ready(
@@ -89,7 +118,7 @@ async def _any_ready(
     ready: list[socket.socket] = []
 
     async def wait_for(sock: socket.socket, direction: int) -> None:
-        await until_ready(sock, direction)
+        await until_ready(Ready(sock, direction))
         ready.append(sock)
         tasks.cancel_scope.cancel()
 
@@ -98,3 +127,13 @@ async def _any_ready(
             for interest in interests:
                 tasks.start_soon(wait_for, *interest)
     return ready
+
+
+async def _first_of(waits: list[Ready | Nested]) -> None:
+    async def wait_for(wait: Ready | Nested) -> None:
+        await until_ready(wait)
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for wait in waits:
+            tasks.start_soon(wait_for, wait)

@@ -19,6 +19,7 @@ from connect_tunnel._errors import (
     TunnelError,
     TunnelTimeout,
 )
+from connect_tunnel._response import ProxyResponse
 from connect_tunnel._steps import (
     Call,
     Certificate,
@@ -26,10 +27,14 @@ from connect_tunnel._steps import (
     Ends,
     Enter,
     HangUp,
+    Join,
     Offload,
     Peek,
+    ReadHead,
     Resolve,
     Send,
+    SendHead,
+    Share,
     StartTLS,
     Step,
     Take,
@@ -37,10 +42,11 @@ from connect_tunnel._steps import (
 
 from .dial import dial
 from .lookup import offload, resolve
+from .pool import Pool
 from .sock import SocketLayer
 from .tls import TLSLayer, default_context
 from .tls_words import explain_tls
-from .waits import READ, WRITE, Deadline, Expired, Ready, Settled
+from .waits import READ, WRITE, Deadline, Expired, Settled
 from .words import hung_up, too_late, unknown_name
 
 if TYPE_CHECKING:
@@ -48,9 +54,13 @@ if TYPE_CHECKING:
 
     from connect_tunnel._errors import Phase
     from connect_tunnel._route import Hop
-    from connect_tunnel._steps import Address, Program
+    from connect_tunnel._steps import Address, Joined, Program
+    from connect_tunnel._target import Target
     from connect_tunnel._timeout import Timeout
+    from connect_tunnel.protocols.h2_stream import Loss
 
+    from .seat import Seat
+    from .shared import Bell
     from .sock import Layer, SocketOption
     from .waits import Operation
 
@@ -67,29 +77,37 @@ class Driver:
         timeout: For each run.
         local_address: Where to dial from.
         socket_options: Set on each socket before it connects.
+        new_bell: Makes the bell of a connection that is shared.
+        pool: Where such connections are kept; without one they end with their last tunnel.
     """
 
     __slots__ = (
-        "_awaiting", "_direct", "_exchanges", "_hop", "_layer", "_limit", "_local_address",
-        "_part_ends", "_phase", "_socket_options", "_started", "_target", "_timeout",
-        "_total_ends", "deadline",
+        "_awaiting", "_crowd", "_direct", "_exchanges", "_hop", "_layer", "_limit",
+        "_local_address", "_new_bell", "_part_ends", "_phase", "_pool", "_promised",
+        "_socket_options", "_started", "_timeout", "_total_ends", "deadline", "target",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that openings can differ in
         self,
-        target: object,
+        target: Target,
         timeout: Timeout,
         *,
         local_address: tuple[str, int] | None = None,
         socket_options: Sequence[SocketOption] = (),
+        new_bell: Callable[[socket.socket], Bell],
+        pool: Pool | None = None,
     ) -> None:
         self.deadline: Final = Deadline()
-        self._target: Final = target
+        self.target: Final = target
         self._timeout: Final = timeout
         self._local_address: Final = local_address
         self._socket_options: Final = socket_options
         self._awaiting = False  # whether an answer is due, and has not been waited for
+        self._crowd: int | None = None  # how many had an answer where we left for want of one
         self._exchanges = 0
+        self._new_bell: Final = new_bell
+        self._pool = pool
+        self._promised: Hop | None = None  # to which others wait for our connection
         self._layer: Layer | None = None
         self._hop: Hop | None = None
         self._direct = False  # whether it is the target itself that is dialled
@@ -128,6 +146,7 @@ class Driver:
                     self._place(late)
                     step = program.throw(late)
                 except Exception as error:  # noqa: BLE001 - the program decides what it means
+                    self._break_promise()
                     if isinstance(error, TunnelError):
                         self._place(error)
                     step = program.throw(error)
@@ -156,8 +175,9 @@ class Driver:
 
     def abort(self) -> None:
         """Drop the connection, without a goodbye."""
+        self._break_promise()
         if self._layer is not None:
-            self._layer.sock.close()
+            self._layer.drop()
             self._layer = None
 
     def _enter(self, step: Enter) -> None:
@@ -191,7 +211,7 @@ class Driver:
     def _place(self, error: TunnelError) -> None:
         """Tell an error where and when it happened, unless it knows better."""
         error.phase = error.phase or self._phase
-        error.target = error.target or str(self._target)
+        error.target = error.target or str(self.target)
         error.elapsed = monotonic() - self._started if error.elapsed is None else error.elapsed
         if self._hop is not None and error.proxy_url is None:
             error.proxy_url, error.hop = self._hop.proxy.url, self._hop.place
@@ -209,6 +229,57 @@ class Driver:
         self._layer = SocketLayer(sock)
         self._exchanges = 0
 
+    def _join(self, step: Join) -> Operation[Joined]:
+        self._break_promise()
+        pool = self._pool = self._pool or Pool(self._new_bell, lasting=False)
+        seat = None
+        if step.elsewhere:
+            seat = self._seat()
+            self._crowd = seat.connection.tunnels()
+        found = yield from pool.join(step.hop, seat)
+        if isinstance(found, str):
+            if found == "dial":
+                self._promised, self._layer = step.hop, None
+            return found
+        self._layer = found
+        return "joined"
+
+    def _share(self, step: Share) -> None:
+        pool, layer, hop = self._pool, self._layer, step.hop
+        assert pool is not None, "a program joins before it shares"
+        assert layer is not None, _UNDIALLED
+        settings = hop.proxy.http2
+        if step.joinable and settings is not None:
+            self._promised = None
+            self._layer = pool.share(hop, layer, settings.window)
+        else:
+            self._break_promise()
+
+    def _break_promise(self) -> None:
+        """Let others make the connection that we were to make."""
+        if self._promised is not None and self._pool is not None:
+            hop, self._promised = self._promised, None
+            self._pool.failed(hop)
+
+    def _seat(self) -> Seat:
+        from .seat import Seat  # noqa: PLC0415 - loads an extra
+
+        assert isinstance(self._layer, Seat), "a program joins before it asks"
+        return self._layer
+
+    def _send_head(self, step: SendHead) -> None:
+        self._seat().ask(step.fields)
+
+    def _read_head(self, step: ReadHead) -> Operation[ProxyResponse | Loss | None]:
+        answer = yield from self._seat().answered(step.seconds)
+        crowd, self._crowd = self._crowd, None
+        if crowd and isinstance(answer, ProxyResponse):
+            # At once, where others left us waiting: it was not the target that was slow.
+            assert self._pool is not None
+            assert self._hop is not None
+            self._pool.learn(self._hop, crowd)
+        return answer
+
     def _peek(self, _: Peek) -> Operation[bytes]:
         layer = self._layer
         assert layer is not None, _UNDIALLED
@@ -216,9 +287,9 @@ class Driver:
             if self._awaiting:
                 # An answer takes at least a round trip: to try at once is to try in vain.
                 self._awaiting = False
-                yield Ready(layer.sock, READ)
+                yield layer.ready(READ)
             while (seen := layer.peek_now()) is None:
-                yield Ready(layer.sock, READ)
+                yield layer.ready(READ)
         except OSError as error:
             raise hung_up(error) from error
         return seen
@@ -251,10 +322,10 @@ class Driver:
         assert layer is not None, _UNDIALLED
         try:
             while data:
-                yield Ready(layer.sock, WRITE)
+                yield layer.ready(WRITE)
                 data = data[layer.send_now(data) :]
             while not layer.flush_now():
-                yield Ready(layer.sock, WRITE)
+                yield layer.ready(WRITE)
         except OSError as error:
             raise hung_up(error) from error
 
@@ -262,7 +333,7 @@ class Driver:
         assert self._layer is not None, _UNDIALLED
         tls = TLSLayer(
             self._layer,
-            step.context or default_context("proxy"),
+            step.context or default_context(step.protocols),
             step.server_hostname,
             require_close_notify=step.require_close_notify,
         )
@@ -303,7 +374,7 @@ class Driver:
 
 
 # What has to end when time is up even if it need not wait.
-_TIMED: Final = frozenset({Dial, Peek, Send})
+_TIMED: Final = frozenset({Dial, Join, Peek, ReadHead, Send})
 
 # What is done at once gives its result, and what may have to wait an Operation. A table,
 # since it is in the way of every byte of an opening; a test sees that no step is missing.
@@ -314,10 +385,14 @@ _PERFORM: Final[dict[type[Step[Any]], Callable[[Driver, Any], Any]]] = {
     Ends: Driver._ends,
     Enter: Driver._enter,
     HangUp: Driver._hang_up,
+    Join: Driver._join,
     Offload: Driver._offload,
     Peek: Driver._peek,
+    ReadHead: Driver._read_head,
     Resolve: Driver._resolve,
     Send: Driver._send,
+    SendHead: Driver._send_head,
+    Share: Driver._share,
     StartTLS: Driver._start_tls,
     Take: Driver._take,
 }

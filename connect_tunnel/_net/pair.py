@@ -6,11 +6,6 @@ TCP rather than `socketpair`: what is handed out takes TCP options, and can be r
 from __future__ import annotations
 
 import socket
-import struct
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .stream import Stream
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -31,10 +26,3 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
     return near, far
-
-
-def abort(stream: Stream) -> None:
-    """Close a stream with a reset, so that its peer does not take it for an end."""
-    linger = struct.pack("ii", 1, 0)
-    stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    stream.drop()

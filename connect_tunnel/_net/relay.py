@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .sock import MAX_READ
-from .waits import READ, WRITE, AnyReady
+from .waits import READ, WRITE, FirstOf
 
 if TYPE_CHECKING:
-    import socket
-
     from .stream import Stream
     from .waits import Operation
 
@@ -27,7 +25,7 @@ class Pipe:
         self.done = False
         self._held = memoryview(b"")
         self._ended = False
-        self.blocked_on: tuple[socket.socket, int] = (source.sock, READ)
+        self.blocked_on: tuple[Stream, int] = (source, READ)
 
     def advance(self) -> bool:
         """Move what can be moved now; False if nothing can."""
@@ -35,7 +33,7 @@ class Pipe:
             return self._push()
         data = self.source.receive_now(MAX_READ)
         if data is None:
-            self.blocked_on = (self.source.sock, READ)
+            self.blocked_on = (self.source, READ)
             return False
         self._held = memoryview(data)
         if not data:
@@ -48,7 +46,7 @@ class Pipe:
         count = self.sink.send_now(self._held) if self._held else 0
         self._held = self._held[count:]
         if self._held or not self.sink.flush_now():
-            self.blocked_on = (self.sink.sock, WRITE)
+            self.blocked_on = (self.sink, WRITE)
             return count > 0
         self.done = self._ended
         return True
@@ -64,4 +62,5 @@ def join(*pipes: Pipe) -> Operation[None]:
         # Each gets a turn; only if none can move is there something to wait for.
         moved = [pipe.advance() for pipe in working]
         if not any(moved):
-            yield AnyReady([pipe.blocked_on for pipe in working])
+            blocked = [pipe.blocked_on for pipe in working]
+            yield FirstOf([stream.layer.ready(direction) for stream, direction in blocked])

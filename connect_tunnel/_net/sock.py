@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
+import struct
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from .waits import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .waits import Nested
 
 SocketOption: TypeAlias = "tuple[int, int, int | bytes]"
 
@@ -19,16 +24,23 @@ _PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
 # Where the system can make a socket that never blocks, that saves a call.
 _KIND = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 
+# To linger for no time at all: closing discards what is unsent, and sends a reset.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
 
 class Layer(Protocol):
-    """A stream of bytes that never waits: TCP, or TLS over another layer.
+    """A stream of bytes that never waits: TCP, a stream of HTTP/2, or TLS over another layer.
 
-    `sock` is what to wait for when a verb says "not now".
+    `ready` is what to wait for when a verb says "not now".
     """
 
     @property
     def sock(self) -> socket.socket:
-        """The kernel socket at the bottom."""
+        """The kernel socket at the bottom, which others may be using, too."""
+        ...
+
+    def ready(self, direction: int) -> Ready | Nested:
+        """What to wait for before trying again to read, or to write."""
         ...
 
     def receive_now(self, max_bytes: int) -> bytes | None:
@@ -59,6 +71,18 @@ class Layer(Protocol):
         """Say goodbye as far as that can be done at once. The socket stays open."""
         ...
 
+    def drop(self, *, reset: bool = False) -> None:
+        """Let go of it, at once and without a goodbye; as a reset, if it shall be seen as one."""
+        ...
+
+    def abandon(self) -> None:
+        """The same from a finalizer, which does no I/O and takes no lock."""
+        ...
+
+    def wake_now(self) -> bool:
+        """Wake whoever waits for it; False if that is for the shell to do."""
+        ...
+
 
 class SocketLayer:
     """TCP."""
@@ -67,6 +91,10 @@ class SocketLayer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: Final = sock
+
+    def ready(self, direction: int) -> Ready:
+        """Wait for the socket."""
+        return Ready(self.sock, direction)
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end of the stream, None if there are none yet."""
@@ -103,6 +131,20 @@ class SocketLayer:
 
     def close_now(self, *, cleanly: bool) -> None:
         """TCP says goodbye when the socket is closed."""
+
+    def drop(self, *, reset: bool = False) -> None:
+        """Close the socket."""
+        if reset:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.sock.close()
+
+    def abandon(self) -> None:
+        """Close the socket."""
+        self.sock.close()
+
+    def wake_now(self) -> bool:
+        """A thread and an event loop wait for sockets in different ways."""
+        return False
 
 
 def new_socket(

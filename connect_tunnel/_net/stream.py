@@ -15,7 +15,7 @@ from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed
 from .sock import MAX_READ
 from .tls import TLSLayer, default_context
 from .tls_words import explain_tls
-from .waits import READ, WRITE, Ready
+from .waits import READ, WRITE
 
 if TYPE_CHECKING:
     import socket
@@ -90,7 +90,7 @@ class Stream:
             self._busy ^= directions
             last = self.closed and not self._busy and not self._handed_over
         if last:
-            self.layer.sock.close()
+            self.layer.drop()
 
     def receive_alone(self, max_bytes: int) -> bytes | None:
         """Take some bytes in a turn of its own, which ends before anything is waited for.
@@ -215,7 +215,7 @@ class Stream:
         self.check_sendable()
         tls = TLSLayer(
             self.layer,
-            context or default_context("target"),
+            context or default_context(),
             server_hostname,
             require_close_notify=require_close_notify,
         )
@@ -236,7 +236,7 @@ class Stream:
         return tls
 
     def _ready(self, direction: int) -> Operation[None]:
-        yield Ready(self.sock, direction)
+        yield self.layer.ready(direction)
         self.check_open()
 
     def close_now(self) -> bool:
@@ -253,16 +253,16 @@ class Stream:
         if first:
             self.layer.close_now(cleanly=cleanly)
         if idle and not self._handed_over:
-            self.layer.sock.close()
+            self.layer.drop()
         return idle
 
-    def drop(self) -> None:
+    def drop(self, *, reset: bool = False) -> None:
         """Close without a goodbye: the peer must not take this for an end."""
         with self._monitor:
             self.closed = True
             idle = not self._busy
         if idle:
-            self.layer.sock.close()
+            self.layer.drop(reset=reset)
 
     def hand_over(self) -> None:
         """Count as closed, and leave the connection to whoever has it now."""

@@ -16,13 +16,13 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Final
 
 from .sock import MAX_READ, SocketLayer
-from .waits import READ, WRITE, Ready
+from .waits import READ, WRITE
 
 if TYPE_CHECKING:
     import socket
 
     from .sock import Layer
-    from .waits import Operation
+    from .waits import Nested, Operation, Ready
 
 _MAX_PLAINTEXT = 65536  # encrypted at once: what is kept when the peer does not read
 _PEEK = 4096
@@ -81,14 +81,14 @@ class TLSLayer:
         # Nobody else uses the layer yet, so there is nothing to be locked.
         while not self._handshake_now():
             while not self._drain():
-                yield Ready(self.sock, WRITE)
+                yield self.ready(WRITE)
             if isinstance(self._below, SocketLayer):
                 # An answer takes at least a round trip: to try at once is to try in vain.
-                yield Ready(self.sock, READ)
+                yield self.ready(READ)
             while not self._fill():
-                yield Ready(self.sock, READ)
+                yield self.ready(READ)
         while to_the_end and not self._drain():
-            yield Ready(self.sock, WRITE)
+            yield self.ready(WRITE)
 
     def _handshake_now(self) -> bool:
         try:
@@ -99,6 +99,10 @@ class TLSLayer:
             self._drain()  # the alert that tells the peer why
             raise
         return True
+
+    def ready(self, direction: int) -> Ready | Nested:
+        """Wait for the layer below."""
+        return self._below.ready(direction)
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end of the stream, None if there are none yet."""
@@ -228,24 +232,39 @@ class TLSLayer:
                 cleanly = False
         self._below.close_now(cleanly=cleanly and not self._outbox)
 
+    def drop(self, *, reset: bool = False) -> None:
+        """Let go of the layer below."""
+        self._below.drop(reset=reset)
 
-_contexts: dict[str, ssl.SSLContext] = {}
+    def abandon(self) -> None:
+        """Let go of the layer below."""
+        self._below.abandon()
+
+    def wake_now(self) -> bool:
+        """Wake whoever waits for the layer below."""
+        return self._below.wake_now()
+
+
+_contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
 _making: Final = Lock()
 
 
-def default_context(kind: str) -> ssl.SSLContext:
-    """The context for "proxy" or "target", made once per process.
+def default_context(protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
+    """The context that offers these protocols, or for a target, made once per process.
 
     Making one reads the system's certificates: 18 to 40 ms of CPU, many times what opening
-    a tunnel costs. Each kind has its own, so that no session ticket, certificate or setting
-    crosses from one to the other.
+    a tunnel costs. Those for proxies and for targets differ, so that no session ticket, certificate
+    or setting crosses from one to the other.
+
+    Args:
+        protocols: What to offer to a proxy by ALPN (RFC 7301); nothing to a target.
     """
     with _making:
-        if kind not in _contexts:
+        if protocols not in _contexts:
             context = ssl.create_default_context()
             context.hostname_checks_common_name = False  # RFC 9110, 4.3.4
             context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1, and sound anyway
-            if kind == "proxy":
-                context.set_alpn_protocols(["http/1.1"])
-            _contexts[kind] = context
-        return _contexts[kind]
+            if protocols:
+                context.set_alpn_protocols(protocols)
+            _contexts[protocols] = context
+        return _contexts[protocols]

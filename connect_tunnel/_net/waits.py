@@ -2,7 +2,7 @@
 
 A program (`_steps.py`) asks for bytes and is indifferent to sockets. An *operation* has the
 sockets, all of them non-blocking, tries first, and yields a wait only when the kernel says
-"not now". There are three things to wait for, and each shell performs them in its
+"not now". There are a few things to wait for, and each shell performs them in its
 `wait.py`. Nothing else in this library differs between threads, asyncio and trio.
 
 Time is a `Deadline`, shared with whoever waits and moved by the driver as parts begin. When
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
 T = TypeVar("T")
 
@@ -56,7 +56,57 @@ class Settled:
         self.awaitable: Final = awaitable
 
 
-Wait: TypeAlias = Ready | AnyReady | Settled
+class Signal:
+    """Something that happens once, and wakes who waits for it."""
+
+    __slots__ = ("_wake", "given")
+
+    def __init__(self) -> None:
+        self.given: bool = False
+        self._wake: Callable[[], object] | None = None
+
+    def give(self) -> None:
+        """Let it happen. From any thread, where the waiter is a thread."""
+        self.given = True
+        if self._wake is not None:
+            self._wake()
+
+    def call(self, wake: Callable[[], object]) -> None:
+        """Say what wakes the waiter; called at once if it has happened, and perhaps twice."""
+        self._wake = wake
+        if self.given:
+            wake()
+
+
+class Signalled:
+    """Wait until a signal is given, or for so many seconds at most."""
+
+    __slots__ = __match_args__ = ("signal", "seconds")
+
+    def __init__(self, signal: Signal, seconds: float | None = None) -> None:
+        self.signal: Final = signal
+        self.seconds: Final = seconds
+
+
+class Nested:
+    """Wait as an operation does: for a stream whose connection others use, too."""
+
+    __slots__ = __match_args__ = ("operation",)
+
+    def __init__(self, operation: Operation[object]) -> None:
+        self.operation: Final = operation
+
+
+class FirstOf:
+    """Wait until the first of several waits is over."""
+
+    __slots__ = __match_args__ = ("waits",)
+
+    def __init__(self, waits: list[Ready | Nested]) -> None:
+        self.waits: Final = waits
+
+
+Wait: TypeAlias = Ready | AnyReady | Settled | Signalled | Nested | FirstOf
 Operation: TypeAlias = "Generator[Wait, Any, T]"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from connect_tunnel._net.pair import abort, socket_pair
+from connect_tunnel._net.pair import socket_pair
 from connect_tunnel._net.relay import Pipe, join
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
@@ -36,8 +36,8 @@ def _serve(stream: Stream, other: Stream) -> None:
         run(join(Pipe(other, stream), Pipe(stream, other)), Deadline())
     except OSError:
         # What broke on one side breaks on the other: a reset stays a reset.
-        abort(stream)
-        abort(other)
+        stream.drop(reset=True)
+        other.drop(reset=True)
     finally:
         for each in (stream, other):
             each.close_now()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
+from connect_tunnel._net.pool import Pool
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
@@ -13,6 +15,7 @@ from connect_tunnel._timeout import Timeout
 from connect_tunnel._via import read_via, shown
 from connect_tunnel._walk import Opened, Refused
 
+from .bell import SocketBell
 from .refusal import Refusal
 from .tunnel import Tunnel
 from .wait import run
@@ -62,25 +65,23 @@ def open_tunnel(
     del via  # a traceback would print it, and it may hold a password
     if isinstance(way, Exception):
         raise way
-    return _open(Target.parse(target), way, Timeout.parse(timeout), local_address, socket_options)
+    driver = Driver(
+        Target.parse(target), Timeout.parse(timeout), new_bell=SocketBell,
+        local_address=local_address, socket_options=socket_options,
+    )  # fmt: skip
+    return _open(driver, way)
 
 
-def _open(
-    target: Target,
-    way: Hops | Routed,
-    timeout: Timeout,
-    local_address: tuple[str, int] | None,
-    socket_options: Sequence[SocketOption],
-) -> Tunnel:
-    driver = Driver(target, timeout, local_address=local_address, socket_options=socket_options)
-    outcome = run(driver.run(request_tunnel(way, target)), driver.deadline)
+def _open(driver: Driver, way: Hops | Routed) -> Tunnel:
+    outcome = run(driver.run(request_tunnel(way, driver.target)), driver.deadline)
     if isinstance(outcome, Opened):
-        return _tunnel(driver, target, outcome)
+        return _tunnel(driver, outcome)
     return run(driver.run(raise_refusal(outcome), anew=False), driver.deadline)
 
 
-def _tunnel(driver: Driver, target: Target, opened: Opened) -> Tunnel:
-    return Tunnel(Stream(driver.release(), target), target, opened.hops, opened.responses)
+def _tunnel(driver: Driver, opened: Opened) -> Tunnel:
+    stream = Stream(driver.release(), driver.target)
+    return Tunnel(stream, driver.target, opened.hops, opened.responses)
 
 
 class Dialer:
@@ -93,7 +94,7 @@ class Dialer:
         InvalidProxy: There is no such way.
     """
 
-    __slots__ = ("_closed", "_local_address", "_socket_options", "_timeout", "_way")
+    __slots__ = ("_closed", "_local_address", "_pool", "_socket_options", "_timeout", "_way")
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class Dialer:
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
+        self._pool: Final = Pool(SocketBell)
         self._closed = False
 
     def open_tunnel(self, target: TargetLike) -> Tunnel:
@@ -120,13 +122,7 @@ class Dialer:
             TunnelError: As `connect_tunnel.open_tunnel` does.
         """
         self._check_open()
-        return _open(
-            Target.parse(target),
-            self._way,
-            self._timeout,
-            self._local_address,
-            self._socket_options,
-        )
+        return _open(self._driver(target), self._way)
 
     def request_tunnel(self, target: TargetLike) -> Tunnel | Refusal:
         """Ask for a tunnel to the target, and take a refusal as a value.
@@ -135,21 +131,23 @@ class Dialer:
             TunnelError: As `open_tunnel` does, but for TunnelRefused.
         """
         self._check_open()
-        parsed = Target.parse(target)
-        driver = Driver(
-            parsed,
-            self._timeout,
-            local_address=self._local_address,
-            socket_options=self._socket_options,
-        )
-        outcome = run(driver.run(request_tunnel(self._way, parsed)), driver.deadline)
+        driver = self._driver(target)
+        program = request_tunnel(self._way, driver.target)
+        outcome = run(driver.run(program), driver.deadline)
         if isinstance(outcome, Refused):
             return Refusal(driver, outcome)
-        return _tunnel(driver, parsed, outcome)
+        return _tunnel(driver, outcome)
 
     def close(self) -> None:
-        """Open no more tunnels. Those that are open live on."""
+        """Open no more tunnels. Those that are open live on, and close what they share."""
         self._closed = True
+        self._pool.close()
+
+    def _driver(self, target: TargetLike) -> Driver:
+        return Driver(
+            Target.parse(target), self._timeout, new_bell=SocketBell, pool=self._pool,
+            local_address=self._local_address, socket_options=self._socket_options,
+        )  # fmt: skip
 
     def _check_open(self) -> None:
         if self._closed:
@@ -165,6 +163,12 @@ class Dialer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)
+        if pool is not None and pool.holds and not self._closed:
+            # Without I/O: the connections close themselves when nobody has them.
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:
         way = getattr(self, "_way", ())  # none yet, if a traceback asks

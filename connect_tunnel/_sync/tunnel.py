@@ -18,7 +18,7 @@ from connect_tunnel._route import Route
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
-from .wait import run, watch
+from .wait import run, wake, watch
 
 if TYPE_CHECKING:
     import ssl
@@ -209,8 +209,7 @@ class Tunnel:
         stream = self._stream
         if not stream.close_now():
             # Somebody is in the middle of a wait, and lets go when this has woken them.
-            with contextlib.suppress(OSError):
-                stream.sock.shutdown(socket.SHUT_RDWR)
+            wake(stream.layer)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.
@@ -228,7 +227,7 @@ class Tunnel:
             raise _busy("reading from")
         try:
             if self._readable is None:
-                self._readable = watch(stream.sock, READ)
+                self._readable = watch(stream.layer, READ)
             while self._readable(at):
                 if stream.closed:
                     stream.check_open()
@@ -268,7 +267,7 @@ class Tunnel:
         # No goodbye: a finalizer does no I/O and takes no lock.
         if not self._stream.closed:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._stream.sock.close()
+            self._stream.layer.abandon()
 
     def __repr__(self) -> str:
         state = " closed" if self._stream.closed else ""

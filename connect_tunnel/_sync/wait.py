@@ -7,24 +7,38 @@ ends at descriptor 1023.
 from __future__ import annotations
 
 import select
+import socket
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from functools import partial
 from itertools import chain
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
-from connect_tunnel._net.waits import READ, WRITE, AnyReady, Deadline, Expired, Ready, Settled
+from connect_tunnel._net.waits import (
+    READ,
+    WRITE,
+    AnyReady,
+    Deadline,
+    Expired,
+    FirstOf,
+    Nested,
+    Ready,
+    Settled,
+    Signalled,
+)
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
-    from connect_tunnel._net.waits import Operation
+    from connect_tunnel._net.sock import Layer
+    from connect_tunnel._net.waits import Operation, Signal, Wait
 
     Interests: TypeAlias = Sequence[tuple[socket.socket, int]]
-    Watch: TypeAlias = Callable[[float | None], list[tuple[int, int]]]
+    Watch: TypeAlias = Callable[[float | None], object]
 
 T = TypeVar("T")
 
@@ -41,7 +55,8 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
             try:
                 result: Any = None
                 if isinstance(wait, Ready):  # as nearly all are
-                    until_ready(wait.sock, wait.direction, deadline)
+                    if not _watch(wait.sock, wait.direction)(deadline.at):
+                        raise Expired
                 else:
                     result = _perform(wait, deadline)
             except Exception as error:  # noqa: BLE001 - the operation decides what it means
@@ -56,32 +71,150 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
         raise
 
 
-def until_ready(sock: socket.socket, direction: int, deadline: Deadline) -> None:
-    """Wait for one socket, without an operation round it.
+def watch(layer: Layer, direction: int) -> Watch:
+    """A wait for one layer, to be used again and again by one thread at a time.
 
-    Raises:
-        Expired: The deadline passed.
+    It gives something true if there is something to be tried, and nothing if that time
+    comes first.
     """
-    if not watch(sock, direction)(deadline.at):
-        raise Expired
+    ready = layer.ready(direction)
+    if isinstance(ready, Ready):
+        return _watch(ready.sock, direction)
+
+    def until(at: float | None) -> bool:
+        deadline = Deadline()
+        deadline.at = at
+        with suppress(Expired):
+            _perform(layer.ready(direction), deadline)
+            return True
+        return False
+
+    return until
 
 
-def _perform(wait: AnyReady | Settled, deadline: Deadline) -> Any:  # noqa: ANN401 - as they are
+def wake(layer: Layer) -> None:
+    """Wake the threads that wait for a layer, which is being closed."""
+    if not layer.wake_now():
+        with suppress(OSError):
+            layer.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as they are
     match wait:
+        case Ready(sock, direction):
+            return _until_any([(sock, direction)], None, deadline)
         case AnyReady(interests, seconds):
-            soon = None if seconds is None else monotonic() + seconds
-            ends = [at for at in (soon, deadline.at) if at is not None]
-            ready = _poll(interests, min(ends, default=None))
-            if not ready and deadline.left() == 0:
-                raise Expired
-            numbers = {number for number, _ in ready}
-            return [sock for sock, _ in interests if sock.fileno() in numbers]
+            return _until_any(interests, seconds, deadline)
+        case Signalled(signal, seconds):
+            event = Event()
+            signal.call(event.set)
+            at = _sooner(seconds, deadline)
+            if not event.wait(None if at is None else max(0.0, at - monotonic())):
+                _check(deadline)
+        case Nested(operation):
+            run(operation, deadline)
+        case FirstOf(waits):
+            _until_first(waits, deadline)
         case Settled(awaitable):
             if isinstance(awaitable, Coroutine):
                 awaitable.close()
             raise TypeError("a callable given to the synchronous API returned an awaitable")
         case _:
             assert_never(wait)
+
+
+def _until_any(
+    interests: Interests, seconds: float | None, deadline: Deadline
+) -> list[socket.socket]:
+    """The sockets that are ready; none after so many seconds."""
+    ready = _poll(interests, _sooner(seconds, deadline))
+    if not ready:
+        _check(deadline)
+    numbers = {number for number, _ in ready}
+    return [sock for sock, _ in interests if sock.fileno() in numbers]
+
+
+def _sooner(seconds: float | None, deadline: Deadline) -> float | None:
+    soon = None if seconds is None else monotonic() + seconds
+    return min((at for at in (soon, deadline.at) if at is not None), default=None)
+
+
+def _check(deadline: Deadline) -> None:
+    if deadline.left() == 0:
+        raise Expired
+
+
+def _until_first(waits: list[Ready | Nested], deadline: Deadline) -> None:
+    """Wait for sockets and for operations at once: one poll for all of them."""
+    sockets = [(wait.sock, wait.direction) for wait in waits if isinstance(wait, Ready)]
+    nested = [_Stepped(wait.operation) for wait in waits if isinstance(wait, Nested)]
+    try:
+        while not any(each.done for each in nested):
+            wanted = [interest for each in nested for interest in each.interests]
+            ready = _until_any(sockets + wanted, None, deadline)
+            if any(sock in ready for sock, _ in sockets):
+                break
+            for each in nested:
+                each.go_on(ready)
+    finally:
+        for each in nested:
+            each.close()
+
+
+class _Stepped:
+    """An operation whose waits are one poll's among others.
+
+    Attributes:
+        interests: What it waits for.
+        done: Whether it is over.
+    """
+
+    def __init__(self, operation: Operation[object]) -> None:
+        self._operation = operation
+        self._bell, self._ringer = socket.socketpair()
+        self._ringer.setblocking(False)
+        self._signal: Signal | None = None
+        self.done = False
+        self.interests: list[tuple[socket.socket, int]] = []
+        self._advance(None)
+
+    def go_on(self, ready: list[socket.socket]) -> None:
+        """Continue if what it waits for is there."""
+        if self._signal is None:
+            mine = [sock for sock, _ in self.interests if sock in ready]
+            if mine:
+                self._advance(mine)
+        elif self._signal.given:
+            self._bell.recv(64)
+            self._advance(None)
+
+    def _advance(self, result: object) -> None:
+        self._signal = None
+        try:
+            wait = self._operation.send(result)
+        except StopIteration:
+            self.done = True
+            return
+        match wait:
+            case Ready(sock, direction):
+                self.interests = [(sock, direction)]
+            case AnyReady(interests, _):
+                self.interests = interests
+            case Signalled(signal, _):
+                self._signal = signal
+                self.interests = [(self._bell, READ)]
+                signal.call(self._ring)
+            case _:
+                raise AssertionError(wait)
+
+    def _ring(self) -> None:
+        with suppress(OSError):  # closed meanwhile, or rung often enough
+            self._ringer.send(b"!")
+
+    def close(self) -> None:
+        self._operation.close()
+        self._bell.close()
+        self._ringer.close()
 
 
 if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
@@ -94,7 +227,7 @@ if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for s
         found = select.select(readers, writers, writers, left)
         return [(number, 0) for number in chain.from_iterable(found)]
 
-    def watch(sock: socket.socket, direction: int) -> Watch:
+    def _watch(sock: socket.socket, direction: int) -> Watch:
         return lambda at: _poll([(sock, direction)], at)
 
 else:
@@ -109,11 +242,8 @@ else:
             poller.register(number, wanted[number])
         return _until(poller, at)
 
-    def watch(sock: socket.socket, direction: int) -> Watch:
-        """A wait for one socket, to be used again and again by one thread at a time.
-
-        It gives something if the socket is ready, and nothing if that time comes first.
-        """
+    def _watch(sock: socket.socket, direction: int) -> Watch:
+        """A wait for one socket, as `watch` gives it."""
         poller = select.poll()
         poller.register(sock.fileno(), _EVENTS[direction])
         return partial(_until, poller)
