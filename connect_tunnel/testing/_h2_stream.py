@@ -49,6 +49,7 @@ class H2Stream:
         self._ended = False  # the client has been told of the target's
         self._starved = False
         self._bell: socket.socket | None = None
+        self._rings = False  # until what it rings for is looked at
 
     # --- for the connection ---
 
@@ -84,11 +85,9 @@ class H2Stream:
 
     def _ring(self) -> None:
         self._starved = False
-        if self._bell is not None:
-            try:
-                self._bell.send(b"\0")
-            except BlockingIOError:
-                pass  # it rings already
+        if self._bell is not None and not self._rings:
+            self._rings = True
+            self._bell.send(b"\0")
 
     @property
     def _is_open(self) -> bool:
@@ -127,7 +126,6 @@ class H2Stream:
         """Say 200, and carry bytes both ways until both have ended; close nothing."""
         near, far = socket.socketpair()
         with near, far:
-            far.setblocking(False)
             target.setblocking(False)
             with self._changed:
                 self._bell = far
@@ -146,6 +144,7 @@ class H2Stream:
 
     def _turn(self, target: socket.socket, bell: socket.socket) -> bool:
         with self._changed:
+            self._rings = False
             if not self._is_open:
                 return False
             if self.client_ended and not (self._incoming or self._told):

@@ -278,6 +278,25 @@ def test_a_refusal_that_is_not_waited_for() -> None:
         assert client.until(h2.DATA).payload[:1] == b"N"
 
 
+def test_a_tunnel_that_is_not_waited_for(target: ScriptedProxy) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def dawdle(authority: str) -> None:
+        asked.set()
+        go_on.wait(5)
+
+    with LoopbackH2Proxy(refuse=dawdle) as proxy, raw(proxy) as client:
+        client.put(connect_frame(1, f"127.0.0.1:{target.port}"))
+        assert asked.wait(5)
+        client.put(h2.rst_stream(1, 8))
+        client.answered_ping()
+        go_on.set()
+        wait_until(lambda: target.connections)
+        assert target.wait_closed()
+        client.put(h2.frame(h2.PING, 0, 0, bytes(8)))
+        assert client.next().type == h2.PING  # and no headers
+
+
 def test_as_many_tunnels_as_are_allowed(target: ScriptedProxy) -> None:
     with LoopbackH2Proxy(max_concurrent_streams=2) as proxy, h2_client(proxy) as client:
         first, second = client.open(target.port), client.open(target.port)
