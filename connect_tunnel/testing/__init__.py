@@ -3,6 +3,7 @@
 from ._check_async import ASYNC_CHECKS, check_tunnel_async
 from ._check_sync import CHECKS, BlockingStream, check_tunnel
 from ._loopback import LoopbackProxy
+from ._loopback_h2 import LoopbackH2Proxy
 from ._peer import Peer, TLSPeer
 from ._replay import Replay, every_split, replay
 from ._script import (
@@ -29,6 +30,7 @@ __all__ = [
     "Echo",
     "Flood",
     "HalfClose",
+    "LoopbackH2Proxy",
     "LoopbackProxy",
     "NextConnection",
     "NextRequest",

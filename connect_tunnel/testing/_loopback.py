@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from ._peer import Peer
 
-_REQUEST: Final = re.compile(
-    rb"CONNECT (\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):([0-9]{1,5}) HTTP/1\.[01]\r\n"
-)
+AUTHORITY: Final = rb"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})"
+_REQUEST: Final = re.compile(rb"CONNECT %s HTTP/1\.[01]\r\n" % AUTHORITY)
 _CREDENTIALS: Final = re.compile(rb"\r\nproxy-authorization:[ \t]*(.*?)[ \t]*\r\n", re.IGNORECASE)
 _LARGEST_HEAD: Final = 65536
 _DIAL_TIMEOUT: Final = 10.0
@@ -66,7 +65,9 @@ class LoopbackProxy(LoopbackServer):
 
     def _talk(self, sock: socket.socket) -> None:
         client = sock if self._ssl_context is None else TLSPeer(sock, self._ssl_context)
-        received = bytearray()
+        self._converse(client, bytearray())
+
+    def _converse(self, client: Peer, received: bytearray) -> None:
         while self._answer(client, received):
             pass
 
@@ -77,19 +78,18 @@ class LoopbackProxy(LoopbackServer):
             return False
         request = _REQUEST.match(head)
         if request is None:
-            client.sendall(_reply("400 Bad Request", "This proxy knows CONNECT only."))
+            client.sendall(CONNECT_ONLY)
             return _part(client)
         host, port = (part.decode("ascii") for part in request.groups())
         self.requests.append((f"{host}:{port}", head))
         if not self._knows(head):
-            challenge = 'Proxy-Authenticate: Basic realm="loopback", charset="UTF-8"'
-            client.sendall(_reply("407 Proxy Authentication Required", "Who are you?", challenge))
+            client.sendall(WHO_ARE_YOU)
             return True
         refusal = self._refuse(f"{host}:{port}") if self._refuse is not None else None
         if refusal is not None:
             client.sendall(refusal)
             return _part(client)
-        return self._tunnel(client, host.strip("[]"), int(port), early=received)
+        return self._tunnel(client, host, int(port), early=received)
 
     def _knows(self, head: bytes) -> bool:
         if self._credentials is None:
@@ -98,21 +98,29 @@ class LoopbackProxy(LoopbackServer):
         return sent is not None and hmac.compare_digest(sent[1], self._credentials)
 
     def _tunnel(self, client: Peer, host: str, port: int, *, early: bytearray) -> bool:
-        try:
-            target = socket.create_connection((host, port), _DIAL_TIMEOUT)
-        except (OSError, OverflowError, UnicodeError) as exc:  # of the port, of an odd name
-            status = "504 Gateway Timeout" if isinstance(exc, TimeoutError) else "502 Bad Gateway"
-            client.sendall(_reply(status, f"{host}:{port}: {exc}"))
+        target = dial(host, port)
+        if isinstance(target, bytes):
+            client.sendall(target)
             return _part(client)
         self._listener.adopt(target)
         try:
-            target.settimeout(None)
-            target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             join(client, target, early)
         finally:
             self._listener.release(target)
         return False
+
+
+def dial(host: str, port: int) -> socket.socket | bytes:
+    """A connection to a target, or the words that say why there is none."""
+    try:
+        target = socket.create_connection((host.strip("[]"), port), _DIAL_TIMEOUT)
+    except (OSError, OverflowError, UnicodeError) as exc:  # of the port, of an odd name
+        status = "504 Gateway Timeout" if isinstance(exc, TimeoutError) else "502 Bad Gateway"
+        return _reply(status, f"{host}:{port}: {exc}")
+    target.settimeout(None)
+    target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return target
 
 
 def _basic(user: str, password: str) -> bytes:
@@ -142,3 +150,11 @@ def _part(client: Peer) -> bool:
     """End in order, so that what was said is not cut off: no more requests."""
     client.shutdown(socket.SHUT_WR)
     return False
+
+
+CONNECT_ONLY: Final = _reply("400 Bad Request", "This proxy knows CONNECT only.")
+WHO_ARE_YOU: Final = _reply(
+    "407 Proxy Authentication Required",
+    "Who are you?",
+    'Proxy-Authenticate: Basic realm="loopback", charset="UTF-8"',
+)

@@ -45,6 +45,10 @@ class TLSPeer:
         self._ended = False
         self._handshake()
 
+    @property
+    def alpn_protocol(self) -> str | None:
+        return self._tls.selected_alpn_protocol()
+
     def recv(self, bufsize: int, /) -> bytes:
         while True:
             with self._tls_lock:
@@ -53,7 +57,8 @@ class TLSPeer:
                     data = bytes(self._decrypted[:bufsize])
                     del self._decrypted[:bufsize]
                     return data
-            self._flush()  # what TLS itself has to say: tickets, key updates, alerts
+            if self._outgoing.pending:  # what TLS itself has to say: tickets, key updates, alerts
+                self._flush()  # and else a writer that waits may hold this one up
             self._feed()
 
     def sendall(self, data: Data, /) -> None:

@@ -36,9 +36,9 @@ PUBLIC = {
         Call Decision Direct Environment FirstWorking Offload Pac Program Router
     """,
     "connect_tunnel.testing": """
-        ASYNC_CHECKS BlockingStream CHECKS Close Echo Flood HalfClose LoopbackProxy NextConnection
-        NextRequest Peer Receive Replay Reply Reset ScriptError ScriptedProxy Send Step TLSPeer Wait
-        check_tunnel check_tunnel_async every_split replay
+        ASYNC_CHECKS BlockingStream CHECKS Close Echo Flood HalfClose LoopbackH2Proxy LoopbackProxy
+        NextConnection NextRequest Peer Receive Replay Reply Reset ScriptError ScriptedProxy Send
+        Step TLSPeer Wait check_tunnel check_tunnel_async every_split replay
     """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from . import kerberos
+from .h2_proxies import PROXIES as H2_PROXIES
+from .h2_proxies import way
 from .proxies import ENTRANCES, LOGINS
-from .ring import Missing, Ring, Service
+from .ring import Missing, Port, Ring, Service
 from .shells import SHELLS, Shell
 from .targets import ORIGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from connect_tunnel import Proxy
+
     from .entrance import Entrance
+    from .h2_proxies import Login
     from .shells import Backend
 
 HERE = Path(__file__).parent
@@ -79,6 +84,21 @@ def enter(start: Callable[[Service], None]) -> Callable[[str], Entrance]:
 def entrance(request: pytest.FixtureRequest, enter: Callable[[str], Entrance]) -> Entrance:
     """Every entrance in turn."""
     return enter(request.param)
+
+
+class EnterH2(Protocol):
+    def __call__(self, port: Port, *, auth: Login | None = None, http1: bool = True) -> Proxy: ...
+
+
+@pytest.fixture
+def enter_h2(ring: Ring, start: Callable[[Service], None]) -> EnterH2:
+    """Start a proxy that speaks HTTP/2, given by its port; the way through it."""
+
+    def enter(port: Port, *, auth: Login | None = None, http1: bool = True) -> Proxy:
+        start(H2_PROXIES[port])
+        return way(ring, port, auth=auth, http1=http1)
+
+    return enter
 
 
 @pytest.fixture

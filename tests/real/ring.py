@@ -2,8 +2,8 @@
 
 One `Ring` lives as long as a pytest session. It starts a service when a test first asks for
 it, and the kernel ends every service with this process (PR_SET_PDEATHSIG), however that ends.
-What the services are is told in `proxies.py`, `squid.py`, `socks.py`, `unix.py`, `haproxy.py`,
-`kerberos.py` and `targets.py`.
+What the services are is told in `proxies.py`, `squid.py`, `h2_proxies.py`, `socks.py`, `unix.py`,
+`haproxy.py`, `kerberos.py` and `targets.py`.
 """
 
 from __future__ import annotations
@@ -74,6 +74,13 @@ class Port(enum.IntEnum):
     DANTE = enum.auto()
     OPENSSH = enum.auto()  # the client, with sshd behind it
     HAPROXY = enum.auto()  # wants the PROXY protocol, and has squid behind it
+    ENVOY_H2 = enum.auto()
+    ENVOY_H2C = enum.auto()  # in clear text
+    NGHTTPX = enum.auto()  # has squid behind it
+    NGHTTPX_BASIC = enum.auto()  # likewise
+    APACHE_H2 = enum.auto()
+    HAPROXY_H2 = enum.auto()  # has squid behind it
+    MITMPROXY = enum.auto()  # agrees on HTTP/2, and does not know CONNECT in it
     KDC = enum.auto()
     # What asks who logs in, for squid: see verifier.py, which wants these in a row.
     VERIFY_NTLM = enum.auto()

@@ -64,9 +64,17 @@ class Stream(Protocol):
 
 
 class Opener(Protocol):
-    """A dialer, which remembers what the proxy said."""
+    """A dialer, which remembers what the proxy said, and may share connections."""
 
     async def open(self, target: str) -> Stream: ...
+    async def aclose(self) -> None: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
 
 class Shell(Protocol):
@@ -159,20 +167,26 @@ class AsyncStream(Closing):
         await self.tunnel.aclose()
 
 
-class SyncOpener:
+class SyncOpener(Closing):
     def __init__(self, via: Via) -> None:
         self.dialer = Dialer(via, timeout=SECONDS)
 
     async def open(self, target: str) -> Stream:
         return SyncStream(await in_thread(self.dialer.open_tunnel, target))
 
+    async def aclose(self) -> None:
+        await in_thread(self.dialer.close)
 
-class AsyncOpener:
+
+class AsyncOpener(Closing):
     def __init__(self, via: Via) -> None:
         self.dialer = AsyncDialer(via, timeout=SECONDS)
 
     async def open(self, target: str) -> Stream:
         return AsyncStream(await self.dialer.open_tunnel(target))
+
+    async def aclose(self) -> None:
+        await self.dialer.aclose()
 
 
 class SyncShell:

@@ -19,6 +19,7 @@ from .ring import PASSWORD, USER, Port, Ring, Service
 from .targets import ORIGINS, SSHD
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -39,6 +40,11 @@ class Server:
     key: Path
     known_hosts: Path
 
+    @classmethod
+    def of(cls, ring: Ring) -> Server:
+        folder = ring.folder / SSHD.name
+        return cls(ring.port(Port.SSH), folder / "user", folder / "known_hosts")
+
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
@@ -47,8 +53,7 @@ class Server:
 @pytest.fixture
 def server(ring: Ring, start: Callable[[Service], None]) -> Server:
     start(SSHD)
-    folder = ring.folder / SSHD.name
-    return Server(ring.port(Port.SSH), folder / "user", folder / "known_hosts")
+    return Server.of(ring)
 
 
 def relay(ring: Ring, entrance: Entrance, words: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -88,6 +93,10 @@ def test_openssh(ring: Ring, entrance: Entrance, server: Server) -> None:
 @pytest.mark.parametrize("entrance", ENTRANCES, indirect=True)
 def test_paramiko(ring: Ring, entrance: Entrance, server: Server) -> None:
     tunnel = open_tunnel(server.target, via=entrance.via(ring))
+    run_by_paramiko(server, tunnel.socket())
+
+
+def run_by_paramiko(server: Server, sock: socket.socket) -> None:
     with paramiko.SSHClient() as client:
         client.load_host_keys(str(server.known_hosts))
         client.connect(
@@ -95,7 +104,7 @@ def test_paramiko(ring: Ring, entrance: Entrance, server: Server) -> None:
             server.port,
             ACCOUNT,
             key_filename=str(server.key),
-            sock=tunnel.socket(),
+            sock=sock,
             allow_agent=False,
             look_for_keys=False,
         )
