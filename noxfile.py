@@ -44,8 +44,13 @@ ON_THEIR_OWN = {
     "frozen": ["_frozen.py"],
     "h1": ["protocols/h1.py"],
     "h1_body": ["protocols/h1_body.py"],
+    "h2": ["protocols/h2.py"],
+    "h2_connection": ["protocols/h2_connection.py", "protocols/h2_limits.py"],
+    "h2_reader": ["protocols/h2_frames.py", "protocols/h2_reader.py"],
+    "h2_stream": ["protocols/h2_stream.py"],
     "headers": ["_headers.py"],
     "health": ["routing/_health.py"],
+    "http2": ["_http2.py"],
     "login": ["_login.py"],
     "negotiate": ["auth/_binding.py", "auth/_negotiate.py"],
     "no_proxy": ["routing/_no_proxy.py"],
@@ -69,7 +74,7 @@ ON_THEIR_OWN = {
     "target": ["_target.py"],
     "timeout": ["_timeout.py"],
     "via": ["_via.py"],
-    "walk": ["_walk.py"],
+    "walk": ["_ask.py", "_walk.py"],
 }
 
 

@@ -28,6 +28,7 @@ from ._errors import (
     TunnelTimeout,
 )
 from ._headers import Headers
+from ._http2 import HTTP2
 from ._lazy import load as _load
 from ._proxy import Proxy
 from ._response import ProxyResponse
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .routing._decision import Decision
 
 __all__ = [
+    "HTTP2",
     "AsyncDialer",
     "AsyncRefusal",
     "AsyncTunnel",

@@ -18,11 +18,11 @@ from ._walk import Opened, Walk
 from .protocols.h1_body import MAX_BODY_SECONDS, read_body
 
 if TYPE_CHECKING:
+    from ._ask import Refused
     from ._response import ProxyResponse
     from ._route import Hops
     from ._steps import Program
     from ._target import Target
-    from ._walk import Refused
 
 
 def request_tunnel(way: Hops | Routed, target: Target) -> Program[Opened | Refused]:

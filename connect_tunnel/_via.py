@@ -45,6 +45,11 @@ def _read(via: Via) -> Hops | Routed:
     return hops_of([Proxy.parse(proxy) for proxy in via])
 
 
+def shares(way: Hops | Routed) -> bool:
+    """Whether its connections may be shared."""
+    return isinstance(way, Routed) or any(hop.multiplexes for hop in way)
+
+
 def shown(way: Hops | Routed) -> str:
     """A way in words, fit for a repr."""
     if isinstance(way, Routed):

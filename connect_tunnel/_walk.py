@@ -8,14 +8,22 @@ hop speaks HTTP/2 there may be a connection that others have made, and the way b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ._errors import InvalidProxy, InvalidTarget, ProxyHungUp, ProxyUnreachable
-from ._fields import RequestFields
+from ._ask import (
+    Refused,
+    Request,
+    ask_caller,
+    ask_socks,
+    exchange,
+    exchange_again,
+    look_up,
+    without_zone,
+)  # fmt: skip
+from ._errors import InvalidProxy, ProxyHungUp
 from ._login import Login
 from ._response import ProxyResponse
 from ._steps import (
-    Call,
     Dial,
     Ends,
     Enter,
@@ -28,18 +36,10 @@ from ._steps import (
     StartTLS,
 )  # fmt: skip
 from ._target import Target
-from .auth._auth import Later
-from .protocols import h1
-from .protocols.h1_body import MAX_BODY_SECONDS, Body, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ._fields import FieldPairs
     from ._route import Hop, Hops
-    from ._secret import Secret
-    from ._steps import Address, Program
-    from .auth._exchange import Exchange
+    from ._steps import Program
     from .protocols.h2_stream import Loss
 
 # Answers to the challenges of one hop: a scheme of three legs that fails, then Digest with a
@@ -59,18 +59,6 @@ class Opened:
     def __init__(self, hops: Hops, responses: tuple[ProxyResponse, ...]) -> None:
         self.hops: Final = hops
         self.responses: Final = responses
-
-
-class Refused:
-    """A hop said no; the connection is still there for its body to be read from."""
-
-    __slots__ = __match_args__ = ("response", "body", "hop", "request")
-
-    def __init__(self, response: ProxyResponse, body: Body, hop: Hop, request: Request) -> None:
-        self.response: Final = response
-        self.body: Final = body
-        self.hop: Final = hop
-        self.request: Final = request
 
 
 class Walk:
@@ -192,14 +180,14 @@ class Walk:
         hop = self._hops[index]
         proxy = hop.proxy
         if proxy.scheme.startswith("socks"):
-            outcome = yield from _ask_socks(hop, goal)
+            outcome = yield from ask_socks(hop, goal)
         else:
             if proxy.resolve == "local" and goal.kind == "name":
-                addresses = yield from _look_up(goal)
-                goal = Target(_without_zone(addresses, goal), goal.port)
+                addresses = yield from look_up(goal)
+                goal = Target(without_zone(addresses, goal), goal.port)
             fields = proxy.fields
             if proxy.fields_for is not None:
-                fields = yield from _ask_caller(proxy.fields_for, goal)
+                fields = yield from ask_caller(proxy.fields_for, goal)
             request = Request(goal, fields)
             if proxy.auth is None or fields.credentials is not None:
                 yield from Enter("connect", hop)
@@ -264,7 +252,7 @@ class Walk:
         hop = self._hops[index]
         if hop in self._shared:
             return (yield from self._exchange_shared(index, request))
-        return (yield from _exchange(request, hop))
+        return (yield from exchange(request, hop))
 
     def _exchange_again(
         self, index: int, request: Request, no: Refused
@@ -273,7 +261,7 @@ class Walk:
         if self._hops[index] in self._shared:
             yield from Enter("connect", no.hop)
             return (yield from self._exchange_shared(index, request))
-        return (yield from _exchange_again(request, no))
+        return (yield from exchange_again(request, no))
 
     def _exchange_shared(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
         """The same in HTTP/2, on whichever connection gives an answer."""
@@ -305,7 +293,7 @@ class Walk:
             if no is not None:
                 return no
             yield from Enter("connect", hop)
-        return (yield from _exchange(request, hop))
+        return (yield from exchange(request, hop))
 
     def _recover(self, index: int, loss: Loss, *, again: bool) -> Program[Refused | None]:
         """Have another connection, if asking again is safe and of use.
@@ -335,118 +323,3 @@ _ALONE = "http1=True lets it have one of its own"
 
 _BETWEEN_LEGS = "ended the connection in the middle of a handshake that is bound to it"
 _BOUND = "NTLM and the like authenticate a connection: the proxy has to keep it after a 407"
-
-
-class Request:
-    """What a hop is asked, with which credentials, and how these came about."""
-
-    __slots__ = ("credentials", "exchange", "fields", "goal")
-
-    def __init__(self, goal: Target, fields: RequestFields) -> None:
-        self.goal: Final = goal
-        self.fields: Final = fields
-        self.credentials: Secret[bytes] | None = fields.credentials
-        self.exchange: Exchange | None = None
-
-
-def _exchange(request: Request, hop: Hop) -> Program[ProxyResponse | Refused]:
-    """One request and its answer: a 2xx, or a refusal."""
-    authority = request.goal.authority.encode()
-    yield from h1.request(authority, request.fields, request.credentials)
-    response, followed = yield from h1.read_answer()
-    if 200 <= response.status < 300:
-        return response
-    return Refused(response, Body(response, followed=followed), hop, request)
-
-
-def _exchange_again(request: Request, no: Refused) -> Program[ProxyResponse | Refused | None]:
-    """The same on the connection of a refusal; None if that is not to be used again.
-
-    Only a 407 comes this way. After any other refusal nghttpx answers 400, mitmproxy
-    nothing, and envoy closes a second later.
-    """
-    if not no.body.persistent or request.fields.closes:
-        return None
-    yield from Enter("auth", no.hop, MAX_BODY_SECONDS, soft=True)
-    yield from read_body(no.body)
-    if not no.body.reusable:
-        return None
-    yield from Enter("connect", no.hop)
-    try:
-        answer = yield from _exchange(request, no.hop)
-    except ProxyHungUp as gone:
-        # RFC 9931, 8 tells proxies to close after every rejection, whatever they promised.
-        # Nothing was answered, so nothing was done, and once more is safe.
-        if gone.received:
-            raise
-        return None
-    # nghttpx answers whatever comes after a rejection with 400, and who closes what is idle may
-    # say 408 as a farewell (RFC 9110, 15.5.9): neither is an answer to the credentials.
-    # They are one to a handshake, of which nothing can be asked again elsewhere.
-    bound = request.exchange is not None and request.exchange.bound
-    lost = isinstance(answer, Refused) and answer.response.status in (400, 408) and not bound
-    return None if lost else answer
-
-
-def _ask_caller(give: Callable[[Target], Any], goal: Target) -> Program[RequestFields]:
-    # Read before it gets here: it may hold a token, and tracebacks print locals.
-    fields: RequestFields | str = yield from Call(_given, give, goal)
-    if isinstance(fields, str):
-        raise InvalidProxy(f"cannot be sent what its headers callable gave: {fields}")
-    return fields
-
-
-def _given(give: Callable[[Target], Any], goal: Target) -> Any:  # noqa: ANN401 - or it to come
-    pairs = give(goal)
-    return Later(pairs, _read_fields) if hasattr(pairs, "__await__") else _read_fields(pairs)
-
-
-def _read_fields(pairs: FieldPairs) -> RequestFields | str:
-    try:
-        return RequestFields(pairs)
-    except ValueError as error:
-        return str(error)
-
-
-# ---- SOCKS, and names that are looked up here ----
-
-
-def _ask_socks(hop: Hop, goal: Target) -> Program[ProxyResponse | Refused]:
-    from .auth._socks import SocksLogin  # noqa: PLC0415 - for SOCKS only
-    from .protocols import socks, socks_words  # noqa: PLC0415 - likewise
-
-    proxy = hop.proxy
-    socks_words.check(proxy.scheme, goal)
-    address = None
-    if socks_words.resolves_here(proxy.scheme, goal):
-        addresses = yield from _look_up(goal)
-        address = socks_words.choose(proxy.scheme, goal, addresses)
-    login = proxy.auth.login if isinstance(proxy.auth, SocksLogin) else None
-    yield from Enter("connect", hop)
-    response = yield from socks.ask_socks(proxy.scheme, goal, address, login)
-    if socks_words.granted(response):
-        return response
-    return Refused(response, Body(response, framing=0), hop, Request(goal, proxy.fields))
-
-
-def _look_up(goal: Target) -> Program[list[Address]]:
-    """The addresses of a goal, where it is for us to know them, and no proxy's doing."""
-    yield from Enter("resolve", None)
-    try:
-        return (yield from Resolve(goal.host, goal.port))
-    except ProxyUnreachable as error:
-        # Whose name it is, is not known to who looks it up.
-        cause = error.__cause__
-        said = getattr(cause, "strerror", None)
-    raise InvalidTarget(
-        f"needs '{goal.host}' to be looked up on this machine, which fails: {said}",
-        hint="a proxy that looks names up by itself may know it",
-    ) from cause
-
-
-def _without_zone(addresses: list[Address], goal: Target) -> str:
-    """The first address that means something elsewhere, too (RFC 9844)."""
-    for host, _ in addresses:
-        if "%" not in host:
-            return host
-    raise InvalidTarget(f"target '{goal}' has no address that a proxy can be told")

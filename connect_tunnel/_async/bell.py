@@ -9,7 +9,7 @@ import anyio
 if TYPE_CHECKING:
     import socket
 
-    from connect_tunnel._net.shared import Bell
+    from connect_tunnel._net.turn import Bell
 
 
 class LoopBell:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyio.abc import ByteStreamConnectable
 
+from connect_tunnel._ask import Refused
 from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
-from connect_tunnel._net.pool import Pool
 from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
-from connect_tunnel._via import read_via, shown
-from connect_tunnel._walk import Opened, Refused
+from connect_tunnel._via import read_via, shares, shown
+from connect_tunnel._walk import Opened
 
 from .bell import LoopBell
 from .refusal import AsyncRefusal
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from connect_tunnel._net.pool import Pool
     from connect_tunnel._net.sock import SocketOption
     from connect_tunnel._route import Hops, Routed
     from connect_tunnel._target import TargetLike
@@ -113,7 +114,11 @@ class AsyncDialer:
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
-        self._pool: Final = Pool(LoopBell)
+        self._pool: Pool | None = None
+        if shares(way):
+            from connect_tunnel._net.pool import Pool  # noqa: PLC0415 - for those who do
+
+            self._pool = Pool(LoopBell)
         self._closed = False
 
     async def open_tunnel(self, target: TargetLike) -> AsyncTunnel:
@@ -146,7 +151,8 @@ class AsyncDialer:
     async def aclose(self) -> None:
         """Open no more tunnels. Those that are open live on, and close what they share."""
         self._closed = True
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _driver(self, target: TargetLike) -> Driver:
         return Driver(

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from connect_tunnel._ask import Refused
     from connect_tunnel._net.driver import Driver
     from connect_tunnel._response import ProxyResponse
-    from connect_tunnel._walk import Refused
 
 
 class AsyncRefusal:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import socket
 
     from connect_tunnel._net.sock import Layer
-    from connect_tunnel._net.waits import Operation, Wait
+    from connect_tunnel._net.waits import Operation, Signal, Wait
 
 T = TypeVar("T")
 
@@ -75,13 +75,11 @@ async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
         case Ready() | Nested():
             await until_ready(wait)
             return None
-        case AnyReady(interests, seconds):
-            return await _any_ready(interests, seconds)
+        case AnyReady(interests, seconds, signal):
+            return await _any_ready(interests, seconds, signal)
         case Signalled(signal, seconds):
-            event = anyio.Event()
-            signal.call(event.set)
             with anyio.move_on_after(seconds):
-                await event.wait()
+                await _given(signal)
             return None
         case FirstOf(waits):
             await _first_of(waits)
@@ -113,7 +111,7 @@ def wake(layer: Layer) -> None:
 
 
 async def _any_ready(
-    interests: list[tuple[socket.socket, int]], seconds: float | None
+    interests: list[tuple[socket.socket, int]], seconds: float | None, signal: Signal | None
 ) -> list[socket.socket]:
     ready: list[socket.socket] = []
 
@@ -122,11 +120,23 @@ async def _any_ready(
         ready.append(sock)
         tasks.cancel_scope.cancel()
 
+    async def wait_for_signal(signal: Signal) -> None:
+        await _given(signal)
+        tasks.cancel_scope.cancel()
+
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:
             for interest in interests:
                 tasks.start_soon(wait_for, *interest)
+            if signal is not None:
+                tasks.start_soon(wait_for_signal, signal)
     return ready
+
+
+async def _given(signal: Signal) -> None:
+    event = anyio.Event()
+    signal.call(event.set)
+    await event.wait()
 
 
 async def _first_of(waits: list[Ready | Nested]) -> None:

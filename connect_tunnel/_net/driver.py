@@ -1,14 +1,12 @@
 """The driver: performs the steps of a program on one connection.
 
-It owns the descriptor and the clock. What a step fails with is thrown into the program,
-which may go on; the end of the total deadline, a cancellation and whatever is not an
-Exception end the program instead, and then the connection is dropped there and then,
-without a goodbye and without waiting.
+It owns the descriptor and the clock. What a step fails with is thrown into the program, which
+may go on; the end of the total deadline, a cancellation and whatever is not an Exception end the
+program instead, and then the connection is dropped at once, without a goodbye.
 """
 
 from __future__ import annotations
 
-import socket
 from time import monotonic
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -19,7 +17,6 @@ from connect_tunnel._errors import (
     TunnelError,
     TunnelTimeout,
 )
-from connect_tunnel._response import ProxyResponse
 from connect_tunnel._steps import (
     Call,
     Certificate,
@@ -38,35 +35,36 @@ from connect_tunnel._steps import (
     StartTLS,
     Step,
     Take,
-)
+)  # fmt: skip
 
 from .dial import dial
 from .lookup import offload, resolve
-from .pool import Pool
-from .sock import SocketLayer
+from .sock import SocketLayer, ends_of
 from .tls import TLSLayer, default_context
 from .tls_words import explain_tls
 from .waits import READ, WRITE, Deadline, Expired, Settled
 from .words import hung_up, too_late, unknown_name
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from connect_tunnel._errors import Phase
     from connect_tunnel._route import Hop
-    from connect_tunnel._steps import Address, Joined, Program
+    from connect_tunnel._steps import Address, Answer, Joined, Program
     from connect_tunnel._target import Target
     from connect_tunnel._timeout import Timeout
-    from connect_tunnel.protocols.h2_stream import Loss
 
-    from .seat import Seat
-    from .shared import Bell
+    from .pool import Pool
+    from .sharing import Sharing
     from .sock import Layer, SocketOption
+    from .turn import Bell
     from .waits import Operation
 
 T = TypeVar("T")
 
 _UNDIALLED = "a program dials before it does anything else"
+_UNSHARED = "a program joins before it shares or asks"
 
 
 class Driver:
@@ -77,13 +75,12 @@ class Driver:
         timeout: For each run.
         local_address: Where to dial from.
         socket_options: Set on each socket before it connects.
-        new_bell: Makes the bell of a connection that is shared.
-        pool: Where such connections are kept; without one they end with their last tunnel.
+        new_bell, pool: For connections that are shared, as `Sharing` has them.
     """
 
     __slots__ = (
-        "_awaiting", "_crowd", "_direct", "_exchanges", "_hop", "_layer", "_limit",
-        "_local_address", "_new_bell", "_part_ends", "_phase", "_pool", "_promised",
+        "_awaiting", "_direct", "_exchanges", "_hop", "_layer", "_limit",
+        "_local_address", "_new_bell", "_part_ends", "_phase", "_pool", "_sharing",
         "_socket_options", "_started", "_timeout", "_total_ends", "deadline", "target",
     )  # fmt: skip
 
@@ -103,11 +100,10 @@ class Driver:
         self._local_address: Final = local_address
         self._socket_options: Final = socket_options
         self._awaiting = False  # whether an answer is due, and has not been waited for
-        self._crowd: int | None = None  # how many had an answer where we left for want of one
         self._exchanges = 0
         self._new_bell: Final = new_bell
-        self._pool = pool
-        self._promised: Hop | None = None  # to which others wait for our connection
+        self._pool: Final = pool
+        self._sharing: Sharing | None = None  # for those who do
         self._layer: Layer | None = None
         self._hop: Hop | None = None
         self._direct = False  # whether it is the target itself that is dialled
@@ -164,8 +160,8 @@ class Driver:
 
     def release(self) -> Layer:
         """Let go of the connection, which is the caller's from here on."""
+        assert self._layer is not None, _UNDIALLED
         layer, self._layer = self._layer, None
-        assert layer is not None, _UNDIALLED
         return layer
 
     @property
@@ -230,55 +226,29 @@ class Driver:
         self._exchanges = 0
 
     def _join(self, step: Join) -> Operation[Joined]:
-        self._break_promise()
-        pool = self._pool = self._pool or Pool(self._new_bell, lasting=False)
-        seat = None
-        if step.elsewhere:
-            seat = self._seat()
-            self._crowd = seat.connection.tunnels()
-        found = yield from pool.join(step.hop, seat)
-        if isinstance(found, str):
-            if found == "dial":
-                self._promised, self._layer = step.hop, None
-            return found
-        self._layer = found
-        return "joined"
+        if self._sharing is None:
+            from .sharing import Sharing  # noqa: PLC0415 - for those who do
+
+            self._sharing = Sharing(self._new_bell, self._pool)
+        found, self._layer = yield from self._sharing.join(step, self._layer)
+        return found
 
     def _share(self, step: Share) -> None:
-        pool, layer, hop = self._pool, self._layer, step.hop
-        assert pool is not None, "a program joins before it shares"
-        assert layer is not None, _UNDIALLED
-        settings = hop.proxy.http2
-        if step.joinable and settings is not None:
-            self._promised = None
-            self._layer = pool.share(hop, layer, settings.window)
-        else:
-            self._break_promise()
-
-    def _break_promise(self) -> None:
-        """Let others make the connection that we were to make."""
-        if self._promised is not None and self._pool is not None:
-            hop, self._promised = self._promised, None
-            self._pool.failed(hop)
-
-    def _seat(self) -> Seat:
-        from .seat import Seat  # noqa: PLC0415 - loads an extra
-
-        assert isinstance(self._layer, Seat), "a program joins before it asks"
-        return self._layer
+        assert self._sharing is not None, _UNSHARED
+        assert self._layer is not None, _UNDIALLED
+        self._layer = self._sharing.share(step, self._layer)
 
     def _send_head(self, step: SendHead) -> None:
-        self._seat().ask(step.fields)
+        assert self._sharing is not None, _UNSHARED
+        self._sharing.seat.ask(step.fields)
 
-    def _read_head(self, step: ReadHead) -> Operation[ProxyResponse | Loss | None]:
-        answer = yield from self._seat().answered(step.seconds)
-        crowd, self._crowd = self._crowd, None
-        if crowd and isinstance(answer, ProxyResponse):
-            # At once, where others left us waiting: it was not the target that was slow.
-            assert self._pool is not None
-            assert self._hop is not None
-            self._pool.learn(self._hop, crowd)
-        return answer
+    def _read_head(self, step: ReadHead) -> Operation[Answer]:
+        assert self._sharing is not None, _UNSHARED
+        return self._sharing.answer(step)
+
+    def _break_promise(self) -> None:
+        if self._sharing is not None:
+            self._sharing.break_promise()
 
     def _peek(self, _: Peek) -> Operation[bytes]:
         layer = self._layer
@@ -306,8 +276,7 @@ class Driver:
                 # What comes unasked would be taken for the answer to what is asked next.
                 raise ProxyHungUp("closed the connection or spoke unasked between two requests")
             if not step.more:
-                self._awaiting = True
-                self._exchanges += 1
+                self._awaiting, self._exchanges = True, self._exchanges + 1
             count = layer.send_now(data)
             if count == len(data) and layer.flush_now():
                 return None
@@ -347,14 +316,10 @@ class Driver:
 
     def _ends(self, _: Ends) -> tuple[Address, Address] | None:
         assert self._layer is not None, _UNDIALLED
-        sock = self._layer.sock
-        if sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
         try:
-            near, far = sock.getsockname(), sock.getpeername()
+            return ends_of(self._layer.sock)
         except OSError as error:  # reset already
             raise hung_up(error) from error
-        return (near[0], near[1]), (far[0], far[1])
 
     def _certificate(self, _: Certificate) -> bytes | None:
         layer = self._layer
@@ -365,7 +330,7 @@ class Driver:
         return (yield Settled(result)) if hasattr(result, "__await__") else result
 
     def _offload(self, step: Offload[Any]) -> Operation[Any]:
-        return (yield from offload(step.function))
+        return offload(step.function)
 
     def _hang_up(self, _: HangUp) -> None:
         if self._layer is not None:
@@ -376,23 +341,12 @@ class Driver:
 # What has to end when time is up even if it need not wait.
 _TIMED: Final = frozenset({Dial, Join, Peek, ReadHead, Send})
 
-# What is done at once gives its result, and what may have to wait an Operation. A table,
-# since it is in the way of every byte of an opening; a test sees that no step is missing.
+# What is done at once gives its result, and what may have to wait an Operation. A table, as
+# it is in the way of every byte of an opening; a test sees that no step is missing.
 _PERFORM: Final[dict[type[Step[Any]], Callable[[Driver, Any], Any]]] = {
-    Call: Driver._call,
-    Certificate: Driver._certificate,
-    Dial: Driver._dial,
-    Ends: Driver._ends,
-    Enter: Driver._enter,
-    HangUp: Driver._hang_up,
-    Join: Driver._join,
-    Offload: Driver._offload,
-    Peek: Driver._peek,
-    ReadHead: Driver._read_head,
-    Resolve: Driver._resolve,
-    Send: Driver._send,
-    SendHead: Driver._send_head,
-    Share: Driver._share,
-    StartTLS: Driver._start_tls,
+    Call: Driver._call, Certificate: Driver._certificate, Dial: Driver._dial, Ends: Driver._ends,
+    Enter: Driver._enter, HangUp: Driver._hang_up, Join: Driver._join, Offload: Driver._offload,
+    Peek: Driver._peek, ReadHead: Driver._read_head, Resolve: Driver._resolve, Send: Driver._send,
+    SendHead: Driver._send_head, Share: Driver._share, StartTLS: Driver._start_tls,
     Take: Driver._take,
-}
+}  # fmt: skip

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import ref
 
+from .turn import Waiter
 from .waits import Signalled
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from connect_tunnel._route import Hop
 
     from .seat import Seat
-    from .shared import Bell, SharedConnection, Waiter
+    from .shared import SharedConnection
     from .sock import Layer
+    from .turn import Bell
     from .waits import Operation
 
 
@@ -94,7 +96,8 @@ class Pool:
             A seat; or "dial": to make a connection and share it, or say that it `failed`; or
             "stay", on the seat that was given.
         """
-        from .seat import Seat  # noqa: PLC0415 - loads an extra
+        from .liveness import is_alive  # noqa: PLC0415 - loads an extra
+        from .seat import Seat  # noqa: PLC0415 - likewise
 
         place = self._place(hop)
         if seat is not None and not self._make_way(place, seat):
@@ -102,7 +105,7 @@ class Pool:
         while True:
             version = place.version
             for connection in place.usable:
-                if connection.free_seats() <= 0 or not (yield from connection.is_alive()):
+                if connection.free_seats() <= 0 or not (yield from is_alive(connection)):
                     continue
                 if connection.take_seat():
                     return Seat(connection, joined=True)
@@ -125,8 +128,6 @@ class Pool:
 
     def _change(self, place: _Place, version: int) -> Operation[None]:
         """Wait until something has changed."""
-        from .shared import Waiter  # noqa: PLC0415 - loads an extra
-
         waiter = Waiter()
         attended = next(iter(place.usable), None)
         place.waiting[waiter] = attended
@@ -203,7 +204,7 @@ class Pool:
             if attended is None:
                 waiter.signal.give()
             else:
-                attended.call(waiter)
+                attended.turn.call(waiter)
 
     def close(self) -> None:
         """Close what nobody uses; the rest closes with its last tunnel."""

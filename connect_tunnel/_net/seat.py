@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from connect_tunnel.protocols import h2_frames as wire
 
-from .shared import Waiter
+from .turn import Waiter
 from .waits import READ, Nested
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ class Seat:
         return Nested(self.connection.wait(enough, Waiter(self.stream, direction)))
 
     def _is_readable(self) -> bool:
-        return self._left or self.stream is None or self.stream.readable
+        return self._parted or self._left or self.stream is None or self.stream.readable
 
     def _is_writable(self) -> bool:
         stream, connection = self.stream, self.connection
-        if self._left or stream is None or stream.loss is not None:
+        if self._parted or self._left or stream is None or stream.loss is not None:
             return True
         if self._starved and not connection.state.can_send(stream):
             return False
@@ -183,9 +183,10 @@ class Seat:
         """Leave it to whoever comes by: this is a finalizer."""
         if not self._left:
             self._left = True
-            self.connection.abandoned.append(self.stream)
+            self.connection.remains.abandon(self.stream)
 
     def wake_now(self) -> bool:
         """Wake whoever waits for the stream."""
-        self.connection.wake(self.stream)
+        with self.connection.monitor:
+            self.connection.turn.wake(self.stream)
         return True

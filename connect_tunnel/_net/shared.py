@@ -17,74 +17,29 @@ from __future__ import annotations
 
 import errno
 from _thread import RLock  # as in `stream.py`: a signal handler may close what its thread uses
-from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from connect_tunnel.protocols import h2_frames as wire
 from connect_tunnel.protocols.h2_connection import H2Connection
 from connect_tunnel.protocols.h2_stream import Loss
 
+from .remains import Remains
 from .sock import MAX_READ
-from .waits import READ, WRITE, AnyReady, Ready, Signal, Signalled
+from .turn import Turn, Waiter
+from .waits import READ, WRITE, AnyReady, Ready, Signalled
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from connect_tunnel.protocols.h2_stream import Fields, H2Stream
 
     from .sock import Layer
+    from .turn import Bell
     from .waits import Operation, Wait
 
-UNATTENDED = 5.0  # seconds after which a connection has to prove that it is alive
-_PROOF = 5.0  # seconds that it has for that
-# A closed tunnel's stream is not reset at once: that would let the proxy drop what was written
-# last. It is when more comes for it, or after so many seconds.
-_LINGER = 2.0
 _LONGEST_STREAK = 16  # reads in a row, before others have their turn
-_SILENT = Loss("does not answer a PING", "unprocessed")
 _GIVEN_UP = Loss("gave up the stream", "reset", wire.CANCEL)
-
-
-class Bell(Protocol):
-    """What gets the attention of whoever holds the turn and waits for the socket."""
-
-    @property
-    def interests(self) -> list[tuple[socket.socket, int]]:
-        """What to wait for besides the connection's own socket."""
-        ...
-
-    def ring(self) -> None:
-        """Wake who waits."""
-        ...
-
-    def quiet(self) -> None:
-        """Forget that it was rung."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what it needs."""
-        ...
-
-
-class Waiter:
-    """Somebody who waits for something of a connection.
-
-    Attributes:
-        stream: Of which stream; None if it is of the connection.
-        direction: Whether it wants to read or to write.
-        signal: What wakes it; a new one each time before it looks whether there is enough.
-        leads: Whether it holds the turn.
-    """
-
-    __slots__ = ("direction", "leads", "signal", "stream")
-
-    def __init__(self, stream: H2Stream | None = None, direction: int = READ) -> None:
-        self.stream: Final = stream
-        self.direction: Final = direction
-        self.signal: Signal = Signal()
-        self.leads: bool = False
 
 
 class SharedConnection:
@@ -102,13 +57,17 @@ class SharedConnection:
         monitor: Held for as long as something is being done, and never in a wait.
         limit: How many tunnels it is trusted with, if that was learnt.
         seats: How many have a place on it.
+        reserved: How many of them have no stream yet.
+        turn: Who does the work, and who waits for it to be done.
+        remains: What is left of closed tunnels.
+        attended: When somebody looked last, on the monotonic clock.
         closed: Whether its socket was let go of.
     """
 
     __slots__ = (
-        "__weakref__", "_attended", "_bell", "_busy", "_drained", "_holder", "_leaving",
-        "_lingering", "_on_change", "_parked", "_polling", "_rest", "abandoned", "closed", "layer",
-        "limit", "monitor", "reserved", "seats", "state",
+        "__weakref__", "_bell", "_busy", "_drained", "_leaving",
+        "_on_change", "_rest", "attended", "closed", "layer", "limit", "monitor", "remains",
+        "reserved", "seats", "state", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -124,20 +83,17 @@ class SharedConnection:
         self.monitor: Final = RLock()
         self.limit: int | None = None
         self.seats: int = 1  # whoever made it has one
-        self.reserved: int = 1  # seats without a stream
+        self.reserved: int = 1
         self.closed: bool = False
-        self.abandoned: Final[deque[H2Stream | None]] = deque()  # by finalizers
+        self.remains: Final = Remains()
         self._bell: Final = bell
         self._on_change: Final = on_change
         self._busy = False
         self._leaving = False
         self._drained = False  # whether all that had arrived was read
         self._rest: memoryview = memoryview(b"")
-        self._holder: Waiter | None = None
-        self._polling: tuple[int, ...] = ()
-        self._parked: Final[dict[Waiter, None]] = {}
-        self._lingering: Final[dict[H2Stream, float]] = {}
-        self._attended = monotonic()
+        self.turn: Final = Turn(bell)
+        self.attended = monotonic()
 
     # ---- seats ----
 
@@ -195,28 +151,8 @@ class SharedConnection:
     def linger(self, stream: H2Stream) -> None:
         """Have a stream that was ended by us end by itself, if it does so soon."""
         with self.monitor:
-            stream.forget()
-            if not stream.closed:
-                self._lingering[stream] = monotonic() + _LINGER
+            self.remains.keep(stream)
             self.flush()
-
-    def is_alive(self) -> Operation[bool]:
-        """Whether it can be trusted: asked only if nobody has looked for long."""
-        state = self.state
-        with self.monitor:
-            if self._holder is not None or monotonic() - self._attended < UNATTENDED:
-                return True
-            heard = state.pongs
-            state.ping()
-            self.flush()
-        yield from self.wait(
-            lambda: state.pongs > heard or state.lost is not None, Waiter(), seconds=_PROOF
-        )
-        with self.monitor:
-            if state.pongs == heard:
-                # Its tunnels may still be good: who reads them will find out.
-                state.going = state.going or _SILENT
-        return state.pongs > heard
 
     # ---- bytes ----
 
@@ -250,7 +186,7 @@ class SharedConnection:
                 said = state.going.said + ", and " if state.going else ""
                 state.lose(Loss(f"{said}closed the connection", "ended"))
                 return
-            self._attended = monotonic()
+            self.attended = monotonic()
             state.receive(data)
             if enough is not None and enough():
                 return
@@ -272,8 +208,8 @@ class SharedConnection:
             raise
         finally:
             self._busy = False
-        if not sent and self._polling and WRITE not in self._polling:
-            self._bell.ring()
+        if not sent:
+            self.turn.ask_to_write()
         return sent
 
     def _send(self) -> bool:
@@ -286,34 +222,26 @@ class SharedConnection:
             if not count:
                 return False
             self._rest = self._rest[count:]
-        state.sent()
+        state.owed = 0
         return self.layer.flush_now()
 
     def _clean_up(self) -> None:
         """See to the streams that nobody has any more."""
-        while self.abandoned:
-            stream = self.abandoned.popleft()
+        for stream in self.remains.abandoned():
             self.seats -= 1
             if stream is None:
                 self.reserved -= 1
             else:
                 self.state.reset(stream, wire.CANCEL, _GIVEN_UP)
-        if self._lingering:
-            now = monotonic()
-            for stream, ends in list(self._lingering.items()):
-                if stream.closed:
-                    del self._lingering[stream]
-                elif now >= ends or stream.peek():
-                    del self._lingering[stream]
-                    self.state.reset(stream, wire.CANCEL, _GIVEN_UP)
+        for stream in self.remains.overdue():
+            self.state.reset(stream, wire.CANCEL, _GIVEN_UP)
 
     def _lose(self, error: OSError | None) -> None:
-        if error is None:
-            said = "was left in the middle of something"
-        elif error.errno == errno.ECONNRESET:
-            said = "reset the connection"
-        else:
-            said = f"broke the connection: {getattr(error, 'reason', None) or error.strerror}"
+        said = "was left in the middle of something"
+        if error is not None:
+            why = getattr(error, "reason", None) or error.strerror or error
+            reset = error.errno == errno.ECONNRESET
+            said = "reset the connection" if reset else f"broke the connection: {why}"
         self.state.lose(Loss(said, "ended"))
         self._tell()
 
@@ -336,65 +264,47 @@ class SharedConnection:
         try:
             # Who waits has looked before: at first there is nothing more to be found.
             looked = self._drained
-            while not self._turn(waiter, enough, looked=looked):
-                left = None if ends is None else ends - monotonic()
-                if left is not None and left <= 0:
+            while True:
+                left = None if ends is None else max(0.0, ends - monotonic())
+                wait = self._work(waiter, enough, left, looked=looked)
+                if wait is None or left == 0:
                     return
-                yield self._what_to_wait_for(waiter, left)
+                yield wait
                 looked = False
         finally:
-            self._end_turn(waiter)
+            with self.monitor:
+                if waiter.leads:
+                    self.attended = monotonic()
+                if not self.turn.leave(waiter) and self._leaving:
+                    self._let_go()
 
-    def _turn(self, waiter: Waiter, enough: Callable[[], bool], *, looked: bool) -> bool:
-        """Whether there is enough, after work if it is this one's turn."""
+    def _work(
+        self, waiter: Waiter, enough: Callable[[], bool], seconds: float | None, *, looked: bool
+    ) -> Wait | None:
+        """Work, if it is this one's turn; and what to wait for, unless there is enough.
+
+        Under the monitor from the look to the wait: what somebody else digests in between would
+        wake nobody.
+        """
         with self.monitor:
-            # Before it looks, so that what comes afterwards is not missed.
-            waiter.signal = Signal()
-            if waiter.leads:
-                self._polling = ()
-                self._bell.quiet()
+            self.turn.look(waiter)
             if enough():
-                return True
-            if self._holder is None:
-                self._holder = waiter
-                waiter.leads = True
-                self._parked.pop(waiter, None)
-            if not waiter.leads:
-                self._parked[waiter] = None
-            if looked or not waiter.leads:
-                return False
-            self.attend(enough)
-            return enough()
-
-    def _what_to_wait_for(self, waiter: Waiter, seconds: float | None) -> Wait:
-        with self.monitor:
-            if not waiter.leads:
+                return None
+            if not self.turn.claim(waiter):
                 return Signalled(waiter.signal, seconds)
-            sock = self.layer.sock
-            interests = [(sock, READ), *self._bell.interests]
-            if not self.flush():
-                interests.append((sock, WRITE))
-            self._polling = tuple(direction for _, direction in interests)
-            if not self._drained and not self.closed:
+            if not looked:
+                self.attend(enough)
+                if enough():
+                    return None
+            directions = [READ] if self.flush() else [READ, WRITE]
+            if self.state.lost is not None and enough():
+                return None  # as came out when it was sent
+            interests = self.turn.poll(self.layer.sock, directions)
+            if not self._drained:
                 seconds = 0.0  # there is more, and others have had no turn for long
             if len(interests) == 1 and seconds is None:
-                return Ready(sock, READ)
-            return AnyReady(interests, seconds)
-
-    def _end_turn(self, waiter: Waiter) -> None:
-        with self.monitor:
-            self._parked.pop(waiter, None)
-            if waiter.leads:
-                waiter.leads = False
-                self._holder = None
-                self._polling = ()
-                self._attended = monotonic()
-                for heir in self._parked:
-                    heir.signal.give()
-                    break
-                else:
-                    if self._leaving:
-                        self._let_go()
+                return Ready(*interests[0])
+            return AnyReady(interests, seconds, waiter.signal)
 
     def _tell(self) -> None:
         """Wake those for whom something is new."""
@@ -403,28 +313,9 @@ class SharedConnection:
         if not changed and not everybody:
             return
         state.changed, state.room_changed = set(), False
-        waiters = list(self._parked)
-        if self._polling and self._holder is not None:
-            waiters.append(self._holder)
-        for waiter in waiters:
-            general = waiter.stream is None or waiter.direction == WRITE
-            if (everybody and general) or waiter.stream in changed:
-                self.call(waiter)
+        self.turn.tell(changed, everybody=everybody)
         if everybody:
             self._on_change(self)
-
-    def call(self, waiter: Waiter) -> None:
-        """Wake a waiter of this connection; needs no monitor."""
-        waiter.signal.give()
-        if waiter.leads:
-            self._bell.ring()
-
-    def wake(self, stream: H2Stream | None) -> None:
-        """Wake whoever waits for a stream, or for the connection, which need not have changed."""
-        with self.monitor:
-            for waiter in [*self._parked, self._holder]:
-                if waiter is not None and waiter.stream is stream:
-                    self.call(waiter)
 
     # ---- the end ----
 
@@ -433,15 +324,18 @@ class SharedConnection:
         with self.monitor:
             if self.closed or self._leaving:
                 return
-            self.state.leave()
-            self.flush()
+            if self.state.lost is None:
+                self.state.outbox.append(wire.goaway(0, wire.NO_ERROR))
+            self.attend()  # a socket that is closed with something unread in it is reset
             self._leaving = True
             self.state.lose(Loss("was left", "ended"))
             self._tell()
-            if self._holder is None:
+            if not self.turn.held:
                 self._let_go()
 
     def _let_go(self) -> None:
+        if self.closed:
+            return
         self.closed = True
         self.layer.close_now(cleanly=not self._rest)
         self.layer.drop()

@@ -11,6 +11,8 @@ from .waits import Ready
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from connect_tunnel._steps import Address
+
     from .waits import Nested
 
 SocketOption: TypeAlias = "tuple[int, int, int | bytes]"
@@ -171,3 +173,11 @@ def new_socket(
         sock.close()
         raise
     return sock
+
+
+def ends_of(sock: socket.socket) -> tuple[Address, Address] | None:
+    """The addresses of a connection, ours and the other; None where it has none."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    near, far = sock.getsockname(), sock.getpeername()
+    return (near[0], near[1]), (far[0], far[1])

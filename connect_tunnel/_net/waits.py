@@ -36,15 +36,23 @@ class Ready:
 
 
 class AnyReady:
-    """Wait until one of several can, for so many seconds at most; sends which ones can."""
+    """Wait until one of several can, for so many seconds at most; sends which ones can.
 
-    __slots__ = __match_args__ = ("interests", "seconds")
+    A signal that is given ends it, too, where an event loop waits. A thread has to have a
+    socket for that among the others.
+    """
+
+    __slots__ = __match_args__ = ("interests", "seconds", "signal")
 
     def __init__(
-        self, interests: list[tuple[socket.socket, int]], seconds: float | None = None
+        self,
+        interests: list[tuple[socket.socket, int]],
+        seconds: float | None = None,
+        signal: Signal | None = None,
     ) -> None:
         self.interests: Final = interests
         self.seconds: Final = seconds
+        self.signal: Final = signal
 
 
 class Settled:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from connect_tunnel._net.waits import READ
 
 if TYPE_CHECKING:
-    from connect_tunnel._net.shared import Bell
+    from connect_tunnel._net.turn import Bell
 
 
 class SocketBell:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from connect_tunnel._ask import Refused
 from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
-from connect_tunnel._net.pool import Pool
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._open import raise_refusal, request_tunnel
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import Timeout
-from connect_tunnel._via import read_via, shown
-from connect_tunnel._walk import Opened, Refused
+from connect_tunnel._via import read_via, shares, shown
+from connect_tunnel._walk import Opened
 
 from .bell import SocketBell
 from .refusal import Refusal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from connect_tunnel._net.pool import Pool
     from connect_tunnel._net.sock import SocketOption
     from connect_tunnel._route import Hops, Routed
     from connect_tunnel._target import TargetLike
@@ -112,7 +113,11 @@ class Dialer:
         self._timeout: Final = Timeout.parse(timeout)
         self._local_address: Final = local_address
         self._socket_options: Final = tuple(socket_options)
-        self._pool: Final = Pool(SocketBell)
+        self._pool: Pool | None = None
+        if shares(way):
+            from connect_tunnel._net.pool import Pool  # noqa: PLC0415 - for those who do
+
+            self._pool = Pool(SocketBell)
         self._closed = False
 
     def open_tunnel(self, target: TargetLike) -> Tunnel:
@@ -141,7 +146,8 @@ class Dialer:
     def close(self) -> None:
         """Open no more tunnels. Those that are open live on, and close what they share."""
         self._closed = True
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _driver(self, target: TargetLike) -> Driver:
         return Driver(

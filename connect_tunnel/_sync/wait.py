@@ -103,7 +103,7 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as they a
     match wait:
         case Ready(sock, direction):
             return _until_any([(sock, direction)], None, deadline)
-        case AnyReady(interests, seconds):
+        case AnyReady(interests, seconds, _):
             return _until_any(interests, seconds, deadline)
         case Signalled(signal, seconds):
             event = Event()
@@ -198,7 +198,7 @@ class _Stepped:
         match wait:
             case Ready(sock, direction):
                 self.interests = [(sock, direction)]
-            case AnyReady(interests, _):
+            case AnyReady(interests, _, _):
                 self.interests = interests
             case Signalled(signal, _):
                 self._signal = signal

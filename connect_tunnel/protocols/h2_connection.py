@@ -5,9 +5,8 @@ waits, locks or counts time, so whoever has the socket decides about that. RFC 9
 kinds of errors apart, and so does this: what is wrong with one stream costs that stream, and
 only what makes the connection itself unreliable costs all of them.
 
-`h2` does more, and for us too much: it takes a graceful GOAWAY for the end of every running
-tunnel, minds the content-length of a 2xx, and costs twice the CPU a byte. It is the oracle in
-our tests.
+`h2` takes a graceful GOAWAY for the end of every running tunnel, minds the content-length of a
+2xx, and costs twice the CPU a byte. It is the oracle in our tests.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from hpack import Encoder
 
 from . import h2_frames as wire
 from .h1 import escape
+from .h2_limits import Limits
 from .h2_reader import MAX_BLOCK, Fault, FrameReader
 from .h2_stream import H2Stream, Loss, Malformed
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _CONNECTION_WINDOW = 2**24
 _MOST_SENT = 65536  # of one tunnel at a time: others have their turn after it
 _MOST_OWED = 2**18  # acknowledgements that the proxy does not take off us
-_UNLIMITED = 2**31
 _NO_SLOT = Loss("takes no more tunnels at the moment", "unprocessed")
 
 
@@ -49,8 +48,8 @@ class H2Connection:
         going: Why no stream can be opened any more, or None.
         lost: Why nothing can be done any more, or None.
         answered: Whether a CONNECT was ever answered here.
-        settled: Whether the proxy's settings have come.
         pongs: How many PINGs of ours were answered.
+        owed: How much of the outbox the proxy has asked for; whoever sends all of it sets 0.
     """
 
     def __init__(self, *, window: int) -> None:
@@ -71,17 +70,14 @@ class H2Connection:
         self.going: Loss | None = None
         self.lost: Loss | None = None
         self.answered = False
-        self.settled = False
         self.pongs = 0
         self._window: Final = window
         self._encoder: Final = Encoder()
         self._reader: Final = FrameReader(self)
         self._next_id = 1
-        self._owed = 0
+        self.owed = 0
         self._send_window = wire.DEFAULT_WINDOW
-        self._initial_send_window = wire.DEFAULT_WINDOW
-        self._max_frame = wire.LEAST_FRAME
-        self._max_streams = _UNLIMITED
+        self._limits: Final = Limits()
         self._credit = _CONNECTION_WINDOW
         self._received = 0  # and not given back to the proxy yet
         self._data_of: H2Stream | None = None  # the stream whose DATA is being read
@@ -95,8 +91,13 @@ class H2Connection:
         if self.going is not None or self._next_id > wire.MAX_WINDOW:
             return 0
         # Until its settings have come nobody knows how many the proxy takes.
-        limit = self._max_streams if self.settled else min(self._max_streams, 1)
+        limit = self._limits.max_streams if self.settled else 1
         return limit - len(self.streams)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the proxy's settings have come."""
+        return self._limits.known
 
     @property
     def exhausted(self) -> bool:
@@ -105,14 +106,14 @@ class H2Connection:
 
     def open(self, fields: Fields) -> H2Stream:
         """Ask for something on a new stream, which is lost at once if there is no slot for it."""
-        stream = H2Stream(self._next_id, send_window=self._initial_send_window, window=self._window)
+        stream = H2Stream(self._next_id, send_window=self._limits.window, window=self._window)
         if self.slots <= 0:
             stream.loss = self.going or _NO_SLOT
             return stream
         self._next_id += 2
         self.streams[stream.id] = stream
         block = self._encoder.encode(fields)
-        self.outbox.append(wire.head(stream.id, block, self._max_frame))
+        self.outbox.append(wire.head(stream.id, block, self._limits.max_frame))
         return stream
 
     def send(self, stream: H2Stream, data: bytes | memoryview) -> int:
@@ -120,7 +121,7 @@ class H2Connection:
         room = min(self._send_window, stream.send_window, len(data), _MOST_SENT)
         if room <= 0:
             return 0
-        size, number = self._max_frame, stream.id
+        size, number = self._limits.max_frame, stream.id
         view = memoryview(data)
         for start in range(0, room, size):
             part = view[start : min(start + size, room)]
@@ -152,18 +153,9 @@ class H2Connection:
         self._give_credit(stream)
         return data
 
-    def forget(self, stream: H2Stream) -> None:
-        """Drop what has arrived on a stream, which nobody will read."""
-        stream.forget()
-
     def ping(self) -> None:
         """Ask for a sign of life."""
         self.outbox.append(wire.ping(b"connect?"))
-
-    def leave(self) -> None:
-        """Say that there will be no more streams (RFC 9113, 6.8)."""
-        if self.lost is None:
-            self.outbox.append(wire.goaway(0, wire.NO_ERROR))
 
     def lose(self, loss: Loss) -> None:
         """Give everything up: the connection has ended, or cannot be relied on."""
@@ -173,10 +165,6 @@ class H2Connection:
             for stream in list(self.streams.values()):
                 self._end(stream, loss)
             self.room_changed = True
-
-    def sent(self) -> None:
-        """Note that all of the outbox was taken."""
-        self._owed = 0
 
     # ---- what arrives ----
 
@@ -242,6 +230,8 @@ class H2Connection:
         self._settle(stream)
 
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        if kind == wire.PUSH_PROMISE:
+            raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
         digest = _DIGESTS.get(kind)  # of frames that nobody knows nobody complains (RFC 9113, 5.5)
         if digest is not None:
             digest(self, flags, number, payload)
@@ -260,34 +250,14 @@ class H2Connection:
             raise Fault(wire.PROTOCOL_ERROR, "sent malformed SETTINGS")
         if flags & wire.ACK:
             return
-        for setting, value in wire.settings_of(payload):
-            if setting == wire.INITIAL_WINDOW_SIZE:
-                self._resize_windows(value)
-            elif setting == wire.MAX_CONCURRENT_STREAMS:
-                self._max_streams = value
-            elif setting == wire.MAX_FRAME_SIZE:
-                if not wire.LEAST_FRAME <= value < 2**24:
-                    raise Fault(wire.PROTOCOL_ERROR, f"set the size of frames to {value}")
-                self._max_frame = value
-            elif setting == wire.HEADER_TABLE_SIZE:
-                self._encoder.header_table_size = min(value, 4096)
-            elif setting == wire.ENABLE_PUSH and value:
-                raise Fault(wire.PROTOCOL_ERROR, "wants to be pushed to")
-        self.settled = self.room_changed = True
-        self._owe(wire.SETTINGS_ACK)
-
-    def _resize_windows(self, size: int) -> None:
-        if size > wire.MAX_WINDOW:
-            raise Fault(wire.FLOW_CONTROL_ERROR, f"set windows to {size}")
-        change = size - self._initial_send_window
-        self._initial_send_window = size
+        wider = self._limits.learn(payload)
         for stream in self.streams.values():
-            stream.send_window += change  # below zero, it may be (RFC 9113, 6.9.2)
+            stream.send_window += wider  # below zero, it may be (RFC 9113, 6.9.2)
             if stream.send_window > wire.MAX_WINDOW:
                 raise Fault(wire.FLOW_CONTROL_ERROR, "widened a window too much")
-
-    def _on_push_promise(self, *_: object) -> None:
-        raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
+        self._encoder.header_table_size = self._limits.table
+        self.room_changed = True
+        self._owe(wire.SETTINGS_ACK)
 
     def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
         if number or len(payload) != 8:
@@ -347,8 +317,8 @@ class H2Connection:
 
     def _owe(self, frame: bytes) -> None:
         """Send what the proxy can ask for as often as it likes."""
-        self._owed += len(frame)
-        if self._owed > _MOST_OWED:
+        self.owed += len(frame)
+        if self.owed > _MOST_OWED:
             raise Fault(wire.ENHANCE_YOUR_CALM, "asks faster than it listens")
         self.outbox.append(frame)
 
@@ -374,7 +344,6 @@ class H2Connection:
 _DIGESTS: Final[dict[int, Callable[[H2Connection, int, int, bytes], None]]] = {
     wire.RST_STREAM: H2Connection._on_rst_stream,
     wire.SETTINGS: H2Connection._on_settings,
-    wire.PUSH_PROMISE: H2Connection._on_push_promise,
     wire.PING: H2Connection._on_ping,
     wire.GOAWAY: H2Connection._on_goaway,
     wire.WINDOW_UPDATE: H2Connection._on_window_update,

@@ -71,8 +71,8 @@ class H2Stream:
     """
 
     __slots__ = (
-        "_buffered", "_chunks", "_credit", "_interim", "_taken", "_window", "ended", "finished",
-        "id", "loss", "response", "send_window", "trailers",
+        "_buffered", "_chunks", "_credit", "_deaf", "_interim", "_taken", "_window", "ended",
+        "finished", "id", "loss", "response", "send_window", "trailers",
     )  # fmt: skip
 
     def __init__(self, number: int, *, send_window: int, window: int) -> None:
@@ -86,6 +86,7 @@ class H2Stream:
         self._chunks: Final[deque[bytes | memoryview]] = deque()
         self._buffered = 0
         self._interim = 0
+        self._deaf = False
         self._window: Final = window
         self._credit = window  # how much the proxy may send
         self._taken = 0  # and how much of that is to be given back
@@ -150,6 +151,8 @@ class H2Stream:
 
     def receive_data(self, part: memoryview) -> None:
         """Keep some of it."""
+        if self._deaf:
+            return
         self._chunks.append(part if len(part) >= _WORTH_SHARING else bytes(part))
         self._buffered += len(part)
 
@@ -180,7 +183,8 @@ class H2Stream:
         self._taken += length
 
     def forget(self) -> None:
-        """Drop what nobody will take."""
+        """Drop what nobody will take, now and later."""
+        self._deaf = True
         self._chunks.clear()
         self._buffered = 0
 

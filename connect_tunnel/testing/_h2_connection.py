@@ -91,7 +91,7 @@ class H2Connection:
         finally:
             with self.changed:
                 for stream in list(self.streams.values()):
-                    stream.abort()
+                    stream.part()
                 self._over = True
                 self.changed.notify_all()
             self._written.wait()

@@ -47,6 +47,7 @@ class H2Stream:
         self._owed = 0
         self._told = False  # the target has been told of the client's end
         self._ended = False  # the client has been told of the target's
+        self._parted = False  # the client has left, having said all that it had to say
         self._starved = False
         self._bell: socket.socket | None = None
         self._rings = False  # until what it rings for is looked at
@@ -71,6 +72,11 @@ class H2Stream:
         self._connection.streams.pop(self.number, None)
         self._ring()
         self._changed.notify_all()
+
+    def part(self) -> None:
+        """The client is gone: what it had ended before still goes to the target."""
+        self._parted = self.client_ended
+        self.abort()
 
     def fail(self, code: int) -> None:
         """Reset it."""
@@ -138,22 +144,22 @@ class H2Stream:
                 self.fail(h2.CONNECT_ERROR)
             with self._changed:
                 self._bell = None
-                if not (self._told and self._ended):
+                if not (self._told and (self._ended or self._parted)):
                     reset(target)
                 self.abort()
 
     def _turn(self, target: socket.socket, bell: socket.socket) -> bool:
         with self._changed:
             self._rings = False
-            if not self._is_open:
+            if not (self._is_open or self._parted):
                 return False
             if self.client_ended and not (self._incoming or self._told):
                 target.shutdown(socket.SHUT_WR)
                 self._told = True
-            if self._told and self._ended:
+            if self._told and (self._ended or self._parted):
                 return False
             events = selectors.EVENT_WRITE if self._incoming else 0
-            if not self._ended:
+            if not (self._ended or self._parted):
                 self._starved = self._room <= 0
                 events |= 0 if self._starved else selectors.EVENT_READ
         ready = _wait(target, events, bell)

@@ -303,7 +303,7 @@ BAD_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no version": (GOOD_URL, {"proxy_protocol": 3}),
     "no resolver": (GOOD_URL, {"resolve": "remote"}),
     "no protocol": (GOOD_URL, {"http1": False}),
-    "a later protocol": (GOOD_URL, {"http2": True}),
+    "a version without TLS": (GOOD_URL, {"http2": True}),
 }  # fmt: skip
 
 BAD_VIAS: dict[str, Any] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PUBLIC = {
     "connect_tunnel": """
-        AsyncDialer AsyncRefusal AsyncTunnel Challenge Decision Dialer Headers InvalidProxy
+        AsyncDialer AsyncRefusal AsyncTunnel Challenge Decision Dialer HTTP2 Headers InvalidProxy
         InvalidTarget
         Proxy ProxyAuthenticationRequired ProxyHungUp ProxyMisbehaved ProxyResponse ProxyTLSError
         ProxyUnreachable Refusal Route Target TargetTLSError Timeout Tunnel TunnelBroken
@@ -60,11 +60,11 @@ HOMELESS = {
 
 # What `import connect_tunnel` loads of the package: what opening a tunnel in a thread needs.
 LOADED = """
-    _challenge _errors _explain _fields _frozen _headers _lazy _login _net _net.dial _net.driver
-    _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits _net.words
-    _open _proxy _proxy_url _response _route _secret _steps _sync _sync.dialer _sync.refusal
-    _sync.tunnel _sync.wait _target _timeout _version _via _walk auth auth._auth auth._exchange
-    protocols protocols.h1 protocols.h1_body
+    _ask _challenge _errors _explain _fields _frozen _headers _http2 _lazy _login _net _net.dial
+    _net.driver _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits
+    _net.words _open _proxy _proxy_url _response _route _secret _steps _sync _sync.bell
+    _sync.dialer _sync.refusal _sync.tunnel _sync.wait _target _timeout _version _via _walk auth
+    auth._auth auth._exchange protocols protocols.h1 protocols.h1_body
 """
 
 # What is loaded at its first use, or by those who use it. `concurrent` and `email` are
@@ -191,10 +191,11 @@ def test_what_a_socks_proxy_loads() -> None:
 
 
 def test_what_the_direct_way_loads() -> None:
-    """Of the routers no other."""
+    """Of the routers no other; and where to keep connections, as some other might share them."""
     more = what_a_way_loads("__import__('connect_tunnel.routing').routing.Direct()")
+    names = ("_net.pool", "_net.turn", "routing", "routing._decision", "routing._router")
     assert [name for name in more if name.startswith("connect_tunnel")] == [
-        f"connect_tunnel.routing{name}" for name in ("", "._decision", "._router")
+        f"connect_tunnel.{name}" for name in names
     ]
 
 

@@ -20,10 +20,11 @@ from connect_tunnel import (
     TunnelRefused,
     TunnelTimeout,
 )
+from connect_tunnel._ask import Refused
 from connect_tunnel._open import read_refusal, request_tunnel
 from connect_tunnel._route import Routed
 from connect_tunnel._steps import Enter, HangUp, Resolve, Take
-from connect_tunnel._walk import PATIENCE, Refused
+from connect_tunnel._walk import PATIENCE
 from connect_tunnel.auth import Basic
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
 from connect_tunnel.routing import Call, Decision, Direct, Offload, Router

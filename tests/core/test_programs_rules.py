@@ -24,6 +24,7 @@ Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 PACKAGE = Path(connect_tunnel.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PROGRAMS = [
+    PACKAGE / "_ask.py",
     PACKAGE / "_login.py",
     PACKAGE / "_open.py",
     PACKAGE / "_walk.py",
@@ -286,13 +287,14 @@ OUTSIDE = {
 # Auth, which is why the facts about the way there stand above the programs of authentication.
 LEVELS = [
     ["_version", "_lazy", "_frozen", "_secret", "_errors", "_timeout", "_target", "_headers",
-     "_response", "_challenge", "_fields", "_proxy_url"],
+     "_response", "_challenge", "_fields", "_proxy_url", "_http2"],
     ["_steps"],
     ["auth", "protocols"],
     ["_proxy"],
     ["routing"],
     ["_route", "_via", "_explain"],
     ["_login"],
+    ["_ask"],
     ["_walk"],
     ["_open"],
     ["_net"],

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connect_tunnel import InvalidProxy, Proxy, Target
+from connect_tunnel import HTTP2, InvalidProxy, Proxy, Target
 from connect_tunnel._fields import RequestFields
 from connect_tunnel._secret import Secret
 from connect_tunnel.auth import Auth, Basic, Bearer, Digest, Password, Prompt
@@ -278,8 +278,15 @@ REFUSED_OPTIONS: list[tuple[str, str, dict[str, Any], str]] = [
         {"ssl_context": CONTEXT},
         "proxy http://h:80 is reached without TLS, so its ssl_context would have no use; https:",
     ),
-    ("HTTP/2", "https://u:s3cr3t@h", {"http2": True}, "https://h:443 can be asked in HTTP/1.1"),
-    ("not HTTP/1.1", "https://h", {"http1": False}, "can be asked in HTTP/1.1 only, so far"),
+    ("no HTTP at all", "https://u:s3cr3t@h", {"http1": False}, "is left without a version of HT"),
+    ("HTTP/2 without TLS", "http://u:s3cr3t@h", {"http2": True}, "without TLS; http1=False says"),
+    ("HTTP/2 by SOCKS", "socks5h://u:s3cr3t@h", {"http2": True}, "SOCKS, which has no HTTP/2"),
+    (
+        "H2-02: a field of HTTP/1",
+        "https://h",
+        {"http2": True, "headers": {"User-Agent": "x", "Connection": "close"}},
+        "proxy https://h:443 cannot be sent Connection in HTTP/2, where connections are shared",
+    ),
 ]
 
 
@@ -673,3 +680,30 @@ def test_t12_octets_are_never_cut_out_of_characters(octets: list[int]) -> None:
     with pytest.raises(InvalidProxy, match="not ASCII; give it as bytes"):
         Proxy("http://h", headers={"X": odd})
     assert Proxy(f"http://u:{odd}@h") == Proxy("http://h", auth=("u", odd))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(False, None), (True, HTTP2()), (HTTP2(window=99_999), HTTP2(window=99_999))],
+)
+def test_how_it_is_asked_in_http2(given: bool | HTTP2, found: HTTP2 | None) -> None:
+    assert Proxy("https://h", http2=given).http2 == found
+
+
+def test_what_it_speaks_is_part_of_what_it_is() -> None:
+    proxies = [
+        Proxy("https://h"),
+        Proxy("https://h", http2=True),
+        Proxy("https://h", http1=False, http2=True),
+        Proxy("https://h", http2=HTTP2(max_connections=1)),
+    ]
+    assert len(set(proxies)) == 4
+    assert Proxy("https://h", http2=True) == Proxy("https://h", http2=HTTP2())
+
+
+def test_http2_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connect_tunnel.auth._prompt.find_spec", lambda name: None)
+    with pytest.raises(
+        ImportError, match=r'HTTP/2 needs hpack: pip install "connect_tunnel\[http2\]'
+    ):
+        Proxy("https://h", http2=True)

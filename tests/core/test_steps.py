@@ -15,10 +15,14 @@ from connect_tunnel._steps import (
     Ends,
     Enter,
     HangUp,
+    Join,
     Offload,
     Peek,
+    ReadHead,
     Resolve,
     Send,
+    SendHead,
+    Share,
     StartTLS,
     Step,
     Take,
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 HOP = Hop(Proxy("http://proxy.test:3128"))
 ADDRESSES: list[Address] = [("192.0.2.1", 3128)]
+FIELDS = [(b":method", b"CONNECT")]
 
 # Every verb there is, and the facts that it carries in the order a `match` sees them.
 VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
@@ -44,6 +49,11 @@ VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
     (StartTLS(None, "proxy.test"), (None, "proxy.test", True)),
     (StartTLS(None, "proxy.test", require_close_notify=False), (None, "proxy.test", False)),
     (Certificate(), ()),
+    (Join(HOP), (HOP,)),
+    (Share(HOP, joinable=True), (HOP, True)),
+    (SendHead(FIELDS), (FIELDS,)),
+    (ReadHead(), (None,)),
+    (ReadHead(2.0), (2.0,)),
     (Send(b"data"), (b"data",)),
     (Send(b"data", more=True), (b"data",)),
     (Peek(), ()),
@@ -94,6 +104,8 @@ def test_a_callable_is_bound_to_what_it_is_given(verb: type[Any]) -> None:
 def test_what_is_not_matched_by_its_place() -> None:
     assert [Enter("connect", HOP).soft, Enter("connect", HOP, soft=True).soft] == [False, True]
     assert [Send(b"").more, Send(b"", more=True).more] == [False, True]
+    assert [Join(HOP).elsewhere, Join(HOP, elsewhere=True).elsewhere] == [False, True]
+    assert StartTLS(None, "proxy.test", protocols=("h2",)).protocols == ("h2",)
 
 
 def test_a_step_fails_where_it_is_asked_for() -> None:
@@ -105,6 +117,10 @@ def test_a_step_fails_where_it_is_asked_for() -> None:
         return ""
 
     assert replay(program(), OSError("gone")).value == "gone"
+
+
+def test_fields_that_are_sent_are_not_shown() -> None:
+    assert repr(SendHead([(b"proxy-authorization", b"Basic dTpw")])) == "SendHead(<1 fields>)"
 
 
 def test_what_is_sent_is_not_shown() -> None:

@@ -17,6 +17,7 @@ from connect_tunnel import Proxy, TunnelBroken, open_tunnel, open_tunnel_async
 from connect_tunnel.testing import (
     ASYNC_CHECKS,
     CHECKS,
+    LoopbackH2Proxy,
     LoopbackProxy,
     TLSPeer,
     check_tunnel,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from connect_tunnel import AsyncTunnel, Tunnel
     from connect_tunnel.testing import Peer
 
-STREAMS = ("tcp", "tls", "tls to the proxy", "tls in tls")
+STREAMS = ("tcp", "tls", "tls to the proxy", "tls in tls", "http/2", "tls in http/2")
+TO_THE_TARGET = ("tls", "tls in tls", "tls in http/2")
 
 # What a bare socket can be held to: it has no errors of ours, and no rules for its users.
 ON_SOCKETS = (
@@ -54,12 +56,16 @@ class Lab:
     def way(self, kind: str) -> Generator[tuple[Proxy, socket.socket]]:
         """The proxy to go through, and where the target listens."""
         context = self.server_context if kind in ("tls to the proxy", "tls in tls") else None
+        multiplexed = kind.endswith("http/2")
         with (
-            LoopbackProxy(ssl_context=context) as proxy,
+            LoopbackH2Proxy() if multiplexed else LoopbackProxy(ssl_context=context) as proxy,
             closing(socket.create_server(("127.0.0.1", 0))) as listener,
         ):
             listener.settimeout(10)
-            yield Proxy(proxy.url, ssl_context=self.client_context if context else None), listener
+            trusted = self.client_context if context else None
+            # By prior knowledge: TLS to the proxy is the same as with HTTP/1.1.
+            http1 = not multiplexed
+            yield Proxy(proxy.url, ssl_context=trusted, http1=http1, http2=multiplexed), listener
 
     @contextmanager
     def tunnel(self, kind: str) -> Generator[tuple[Tunnel, Peer]]:
@@ -67,7 +73,7 @@ class Lab:
             tunnel = open_tunnel(listener.getsockname(), via=via, timeout=10)
             accepted, _ = listener.accept()
             with accepted:
-                if kind in ("tls", "tls in tls"):
+                if kind in TO_THE_TARGET:
                     accepting = pool.submit(TLSPeer, accepted, self.server_context)
                     tunnel = tunnel.start_tls(self.client_context, timeout=10)
                     peer: Peer = accepting.result(10)
@@ -84,7 +90,7 @@ class Lab:
             async with AsyncExitStack() as stack:
                 stack.enter_context(accepted)
                 peer: Peer = accepted
-                if kind in ("tls", "tls in tls"):
+                if kind in TO_THE_TARGET:
 
                     async def accept() -> None:
                         nonlocal peer

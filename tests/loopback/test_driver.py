@@ -16,6 +16,7 @@ from connect_tunnel import (
     ProxyHungUp,
     ProxyMisbehaved,
     ProxyUnreachable,
+    Target,
     Timeout,
     TunnelError,
     TunnelRefused,
@@ -40,6 +41,7 @@ from connect_tunnel._steps import (
     Step,
     Take,
 )
+from connect_tunnel._sync.bell import SocketBell
 from connect_tunnel.auth import Basic
 from connect_tunnel.testing import (
     Close,
@@ -83,7 +85,7 @@ HOP = Hop(Proxy("http://p.test:3128"))
 
 def drive(shell: str, program: Program[Any], timeout: float | Timeout | None = 5) -> Any:
     """Run a program on a driver of its own, which must let go of everything."""
-    driver = Driver("a.test:1", Timeout.parse(timeout))
+    driver = Driver(Target("a.test", 1), Timeout.parse(timeout), new_bell=SocketBell)
     try:
         return perform(shell, driver.run(program), driver.deadline)
     finally:
@@ -387,7 +389,7 @@ def test_a_program_must_dial_first() -> None:
     def does_nothing() -> Program[None]:
         yield from HangUp()
 
-    driver = Driver("a.test:1", Timeout())
+    driver = Driver(Target("a.test", 1), Timeout(), new_bell=SocketBell)
     perform("sync", driver.run(does_nothing()), driver.deadline)
     assert not driver.holds
     with pytest.raises(AssertionError, match="dials before it does anything"):

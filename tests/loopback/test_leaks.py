@@ -21,6 +21,7 @@ from connect_tunnel import (
     open_tunnel,
     open_tunnel_async,
 )
+from connect_tunnel._sync.bell import SocketBell
 from connect_tunnel.routing import Decision, Direct, FirstWorking, Offload, Router
 from connect_tunnel.testing import (
     Close,
@@ -415,7 +416,7 @@ def test_an_opening_that_is_dropped_half_way() -> None:
     with counted(), ScriptedProxy(Receive(), Close()) as proxy:
         hops = read_via(proxy.url)
         assert isinstance(hops, tuple)
-        driver = Driver("a.test:1", Timeout())
+        driver = Driver(Target("a.test", 1), Timeout(), new_bell=SocketBell)
         operation = driver.run(request_tunnel(hops, Target("a.test", 1)))
         next(operation)
         assert driver.holds

@@ -24,6 +24,7 @@ from connect_tunnel import (
     TunnelTimeout,
 )
 from connect_tunnel._net.driver import Driver
+from connect_tunnel._sync.bell import SocketBell
 from connect_tunnel.routing import Pac
 from connect_tunnel.testing import HalfClose, Receive, ScriptedProxy, replay
 from connect_tunnel.testing import Send as Say
@@ -190,7 +191,7 @@ def test_it_is_fetched_again_and_the_old_one_is_good_until_then() -> None:
 
 
 def drive(shell: str, pac: Pac, timeout: float | None = 5) -> Decision:
-    driver = Driver("h.test:443", Timeout.parse(timeout))
+    driver = Driver(Target("h.test", 443), Timeout.parse(timeout), new_bell=SocketBell)
     decision: Decision = perform(
         shell, driver.run(pac.route(Target("h.test", 443))), driver.deadline
     )

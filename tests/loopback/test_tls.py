@@ -122,12 +122,14 @@ def test_a_common_name_is_no_name(ca: trustme.CA) -> None:
 # --- contexts (TL-02, TL-04, TL-05, TL-08) ---
 
 
-@pytest.mark.parametrize("kind", ["proxy", "target"])
-def test_default_contexts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "protocols", [("http/1.1",), ("h2", "http/1.1"), ()], ids=["proxy", "HTTP/2", "target"]
+)
+def test_default_contexts(protocols: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """TL-02, TL-08, and made once, however many threads ask for it first."""
     monkeypatch.setattr(tls, "_contexts", {})
     with ThreadPoolExecutor(8) as pool:
-        [context] = set(pool.map(tls.default_context, [kind] * 16))
+        [context] = set(pool.map(tls.default_context, [protocols] * 16))
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -139,7 +141,7 @@ def test_default_contexts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_proxies_and_targets_share_no_context() -> None:
     """TL-05: nor tickets, certificates or settings (CVE-2021-22890)."""
-    assert tls.default_context("proxy") is not tls.default_context("target")
+    assert tls.default_context(("http/1.1",)) is not tls.default_context()
 
 
 def test_a_certificate_for_the_target_is_not_shown_to_the_proxy(

@@ -1,0 +1,51 @@
+"""What is left of tunnels on a shared connection, for whoever passes to see to."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connect_tunnel.protocols.h2_stream import H2Stream
+
+# A closed tunnel's stream is not reset at once: that would let the proxy drop what was written
+# last. It is after so many seconds, if it has not ended by itself.
+LINGER = 2.0
+
+
+class Remains:
+    """Streams that nobody has any more."""
+
+    __slots__ = ("_abandoned", "_lingering")
+
+    def __init__(self) -> None:
+        self._abandoned: Final[deque[H2Stream | None]] = deque()
+        self._lingering: Final[dict[H2Stream, float]] = {}
+
+    def abandon(self, stream: H2Stream | None) -> None:
+        """Leave a stream, or a seat without one, behind; for finalizers, so without a lock."""
+        self._abandoned.append(stream)
+
+    def abandoned(self) -> Iterator[H2Stream | None]:
+        """What finalizers left behind, once."""
+        while self._abandoned:
+            yield self._abandoned.popleft()
+
+    def keep(self, stream: H2Stream) -> None:
+        """Let a stream end by itself, and take no notice of what comes for it."""
+        stream.forget()
+        if not stream.closed:
+            self._lingering[stream] = monotonic() + LINGER
+
+    def overdue(self) -> list[H2Stream]:
+        """Those that should have ended, once."""
+        if not self._lingering:
+            return []
+        now = monotonic()
+        over = [stream for stream, ends in self._lingering.items() if stream.closed or now >= ends]
+        for stream in over:
+            del self._lingering[stream]
+        return [stream for stream in over if not stream.closed]
