@@ -11,12 +11,7 @@ from time import monotonic
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from connect_tunnel._errors import (
-    ProxyHungUp,
-    ProxyTLSError,
-    TunnelError,
-    TunnelTimeout,
-)
+from connect_tunnel._errors import ProxyHungUp, ProxyTLSError, TunnelError, TunnelTimeout
 from connect_tunnel._steps import (
     Call,
     Certificate,
@@ -101,8 +96,7 @@ class Driver:
         self._socket_options: Final = socket_options
         self._awaiting = False  # whether an answer is due, and has not been waited for
         self._exchanges = 0
-        self._new_bell: Final = new_bell
-        self._pool: Final = pool
+        self._new_bell, self._pool = new_bell, pool
         self._sharing: Sharing | None = None  # for those who do
         self._layer: Layer | None = None
         self._hop: Hop | None = None
