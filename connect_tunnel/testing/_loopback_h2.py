@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from . import _h2_frames as h2
 from ._h2_connection import H2Connection
 from ._h2_stream import CONNECTION_FIELDS
-from ._loopback import AUTHORITY, CONNECT_ONLY, WHO_ARE_YOU, LoopbackProxy, dial
+from ._loopback import AUTHORITY, CONNECT_ONLY, WHO_ARE_YOU, LoopbackProxy
 from ._peer import TLSPeer
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class LoopbackH2Proxy(LoopbackProxy):
         head = b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n"
         self.requests.append((f"{host}:{port}", head))
         words = self._objection(f"{host}:{port}", head)
-        target = dial(host, int(port)) if words is None else words
+        target = self._dial(host, int(port)) if words is None else words
         if isinstance(target, bytes):
             return stream.refuse(target)
         self._listener.adopt(target)
