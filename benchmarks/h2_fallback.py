@@ -15,7 +15,9 @@ class Front(LoopbackH2Proxy):
     """Passes every CONNECT on to another proxy."""
 
     def __init__(self, upstream: int, context: ssl.SSLContext) -> None:
-        super().__init__(ssl_context=context, max_concurrent_streams=2000)
+        super().__init__(
+            ssl_context=context, max_concurrent_streams=2000, initial_window_size=1 << 24
+        )
         self._upstream = upstream
 
     def _dial(self, host: str, port: int) -> socket.socket | bytes:

@@ -87,7 +87,7 @@ def configuration(port: int, upstream: int, chain: Path) -> dict[str, Any]:
     """Envoy's: every CONNECT goes on as a CONNECT in HTTP/1.1."""
     file = {"filename": str(chain)}
     certificate = {"certificate_chain": file, "private_key": file}
-    route = {
+    route: dict[str, Any] = {
         "match": {"connect_matcher": {}},
         "route": {
             "cluster": "next",

@@ -82,10 +82,13 @@ class LoopbackH2Proxy(LoopbackProxy):
             received,
             max_concurrent_streams=self._max_concurrent_streams,
             initial_window_size=self._initial_window_size,
-            meet=lambda *request: self._listener.spawn(self._serve_stream, *request),
+            meet=self._meet_stream,
         )
         connection.run(self._listener.spawn)
         client.shutdown(socket.SHUT_WR)  # after a GOAWAY, that is
+
+    def _meet_stream(self, stream: H2Stream, fields: Fields) -> None:
+        self._listener.spawn(self._serve_stream, stream, fields)
 
     def _serve_stream(self, stream: H2Stream, fields: Fields) -> None:
         if not _is_well_formed(fields):

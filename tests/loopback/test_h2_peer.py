@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from connect_tunnel.testing import (
     Reset,
     ScriptedProxy,
     Send,
+    TLSPeer,
     Wait,
 )
 from connect_tunnel.testing import _h2_frames as h2
@@ -518,6 +520,23 @@ def test_exit_ends_every_tunnel() -> None:
     assert (descriptors(), threading.active_count()) == before
 
 
+def test_what_tls_has_to_say_is_said_before_the_next_wait(
+    server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """A key update, say; here it is something that a writer has not sent yet."""
+    near, far = socket.socketpair()
+    with near, far, ThreadPoolExecutor(1) as pool:
+        greeting = pool.submit(TLSPeer, far, server_context)
+        with client_context.wrap_socket(near, server_hostname="localhost") as client:
+            client.settimeout(5)
+            peer = greeting.result()
+            peer._tls.write(b"said")
+            waiting = pool.submit(peer.recv, 4)
+            assert receive_exactly(client, 4) == b"said"
+            client.sendall(b"done")
+            assert waiting.result() == b"done"
+
+
 # --- a client that sends what it is told ---
 
 
@@ -549,10 +568,8 @@ class Raw:
     def connect(self, stream: int, port: int) -> None:
         self.put(connect_frame(stream, f"127.0.0.1:{port}"))
         answer = self.until(h2.HEADERS)
-        assert (answer.stream, hpack.Decoder().decode(answer.payload)) == (
-            stream,
-            [(":status", "200")],
-        )
+        assert answer.stream == stream
+        assert [*hpack.Decoder().decode(answer.payload)] == [(":status", "200")]
 
     def next(self) -> Frame:
         frame = self._reader.read()
