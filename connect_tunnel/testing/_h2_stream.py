@@ -145,12 +145,11 @@ class H2Stream:
     def _turn(self, target: socket.socket, bell: socket.socket) -> bool:
         with self._changed:
             self._rings = False
-            if not self._is_open:
-                return False
-            if self.client_ended and not (self._incoming or self._told):
+            if self._is_open and self.client_ended and not (self._incoming or self._told):
                 target.shutdown(socket.SHUT_WR)
                 self._told = True
-            if self._told and self._ended:
+                self._leave_if_over()
+            if not self._is_open:
                 return False
             events = selectors.EVENT_WRITE if self._incoming else 0
             if not self._ended:
@@ -196,6 +195,12 @@ class H2Stream:
     def _put_end(self) -> None:
         self._ended = True
         self._connection.put(h2.frame(h2.DATA, h2.END_STREAM, self.number))
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        """Whoever sees the end of a stream may open another in its place."""
+        if self._told and self._ended:
+            self._connection.streams.pop(self.number, None)
 
 
 def _wait(target: socket.socket, events: int, bell: socket.socket) -> int:
