@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from . import _h2_frames as h2
@@ -44,6 +45,9 @@ class LoopbackH2Proxy(LoopbackProxy):
         initial_window_size: How many octets of a tunnel the client may send before the target
             takes them.
 
+    Raises:
+        ImportError: hpack is not installed.
+
     Attributes:
         requests: The authority and the head of every request, in order. Over HTTP/2 the head is
             a line "name: value" for each field.
@@ -59,6 +63,10 @@ class LoopbackH2Proxy(LoopbackProxy):
         max_concurrent_streams: int = 100,
         initial_window_size: int = h2.DEFAULT_WINDOW,
     ) -> None:
+        try:
+            import_module("hpack")
+        except ImportError as error:
+            raise ImportError("it needs hpack: pip install 'connect-tunnel[http2]'") from error
         super().__init__(auth=auth, ssl_context=ssl_context, refuse=refuse)
         self._max_concurrent_streams = max_concurrent_streams
         self._initial_window_size = initial_window_size

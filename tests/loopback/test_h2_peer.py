@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -503,6 +505,17 @@ def test_a_client_that_leaves_in_the_middle(said: bytes) -> None:
         sock.shutdown(socket.SHUT_WR)
         assert Raw(sock).until(h2.SETTINGS)
         assert proxy.wait_closed()
+
+
+def test_hpack_is_asked_for_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hpack", None)
+    with pytest.raises(ImportError, match=r"connect-tunnel\[http2\]"):
+        LoopbackH2Proxy()
+
+
+def test_hpack_is_not_loaded_before() -> None:
+    code = "import connect_tunnel.testing, sys; sys.exit('hpack' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_exit_ends_every_tunnel() -> None:
