@@ -437,8 +437,12 @@ def test_malformed_requests(target: ScriptedProxy, headers: list[tuple[str, str]
     ],
 )
 def test_mistakes_that_end_a_tunnel(target: ScriptedProxy, frames: list[bytes], code: int) -> None:
-    with LoopbackH2Proxy(initial_window_size=100) as proxy, raw(proxy) as client:
-        client.connect(1, target.port)
+    with (
+        ScriptedProxy(Wait(60)) as waiting,  # so that the tunnel does not end by itself
+        LoopbackH2Proxy(initial_window_size=100) as proxy,
+        raw(proxy) as client,
+    ):
+        client.connect(1, waiting.port)
         client.connect(3, target.port)
         client.put(*frames)
         reset = client.until(h2.RST_STREAM)
