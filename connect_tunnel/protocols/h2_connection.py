@@ -80,7 +80,7 @@ class H2Connection:
         self._limits: Final = Limits()
         self._credit = _CONNECTION_WINDOW
         self._received = 0  # and not given back to the proxy yet
-        self._data_of: H2Stream | None = None  # the stream whose DATA is being read
+        self._data_of: H2Stream | None = None  # whose DATA is being read
         self._data_ends = False
 
     # ---- what a client does ----
@@ -247,7 +247,8 @@ class H2Connection:
 
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
         if number or len(payload) % 6 or (flags & wire.ACK and payload):
-            raise Fault(wire.PROTOCOL_ERROR, "sent malformed SETTINGS")
+            code = wire.PROTOCOL_ERROR if number else wire.FRAME_SIZE_ERROR
+            raise Fault(code, "sent malformed SETTINGS")
         if flags & wire.ACK:
             return
         wider = self._limits.learn(payload)
@@ -285,19 +286,20 @@ class H2Connection:
         if len(payload) != 4:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed WINDOW_UPDATE")
         increment = wire.long_of(payload)
+        code = wire.FLOW_CONTROL_ERROR if increment else wire.PROTOCOL_ERROR
+        said = "sent a WINDOW_UPDATE that makes no sense"
         if not number:
             self._send_window += increment
             self.room_changed = True
             if not increment or self._send_window > wire.MAX_WINDOW:
-                raise Fault(wire.FLOW_CONTROL_ERROR, "sent a WINDOW_UPDATE that makes no sense")
+                raise Fault(code, said)
             return
         stream = self._known(number, "WINDOW_UPDATE")
         if stream is not None:
             stream.send_window += increment
             self.changed.add(stream)
             if not increment or stream.send_window > wire.MAX_WINDOW:
-                code = wire.FLOW_CONTROL_ERROR if increment else wire.PROTOCOL_ERROR
-                self._break(stream, code, "sent a WINDOW_UPDATE that makes no sense")
+                self._break(stream, code, said)
 
     # ---- what follows from it ----
 
@@ -331,7 +333,6 @@ class H2Connection:
         self.reset(stream, code, Loss(said, "malformed"))
 
     def _end(self, stream: H2Stream, loss: Loss) -> None:
-        # What has ended already has ended well, whatever follows: envoy resets after it.
         stream.loss = loss
         self._settle(stream)
 

@@ -100,6 +100,10 @@ class _Play:
             self._put(h2.settings(self._settings))
             for step in self._case.steps:
                 self._perform(step)
+        while 1 not in self._watch.ended:
+            self._next(60.0)
+        # As targets do: who sees the one end makes the other. A bridge waits for it.
+        self._put(h2.frame(h2.DATA, h2.END_STREAM, 1))
         while True:
             self._next(60.0)
 
