@@ -49,9 +49,7 @@ class HTTP2(Frozen):
             raise ValueError(f"window is a number from {_LEAST_WINDOW} to {_LARGEST_WINDOW}")
         if max_connections is not None and not (_is_number(max_connections) and max_connections):
             raise ValueError("max_connections is a number from 1, or None")
-        self._set(
-            window=window, max_connections=max_connections, fallback_context=fallback_context
-        )
+        self._set(window=window, max_connections=max_connections, fallback_context=fallback_context)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HTTP2) and self._facts() == other._facts()

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hpack import Encoder
-
 from . import h2_frames as wire
 from .h1 import escape
+from .h2_fields import NO_TABLE, encode
 from .h2_limits import Limits
 from .h2_reader import MAX_BLOCK, Fault, FrameReader
 from .h2_stream import H2Stream, Loss, Malformed
@@ -72,7 +71,6 @@ class H2Connection:
         self.answered = False
         self.pongs = 0
         self._window: Final = window
-        self._encoder: Final = Encoder()
         self._reader: Final = FrameReader(self)
         self._next_id = 1
         self.owed = 0
@@ -112,7 +110,7 @@ class H2Connection:
             return stream
         self._next_id += 2
         self.streams[stream.id] = stream
-        block = self._encoder.encode(fields)
+        block = encode(fields) if stream.id > 1 else NO_TABLE + encode(fields)
         self.outbox.append(wire.head(stream.id, block, self._limits.max_frame))
         return stream
 
@@ -256,7 +254,6 @@ class H2Connection:
             stream.send_window += wider  # below zero, it may be (RFC 9113, 6.9.2)
             if stream.send_window > wire.MAX_WINDOW:
                 raise Fault(wire.FLOW_CONTROL_ERROR, "widened a window too much")
-        self._encoder.header_table_size = self._limits.table
         self.room_changed = True
         self._owe(wire.SETTINGS_ACK)
 

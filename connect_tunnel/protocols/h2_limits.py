@@ -6,7 +6,6 @@ from . import h2_frames as wire
 from .h2_reader import Fault
 
 _UNLIMITED = 2**31
-_LARGEST_TABLE = 4096  # of ours; what the proxy allows beyond that is of no use
 
 
 class Limits:
@@ -17,17 +16,15 @@ class Limits:
         max_streams: How many streams may be open at a time.
         window: The send window that a stream begins with.
         max_frame: How much one frame may carry.
-        table: The size of the table of our header blocks.
     """
 
-    __slots__ = ("known", "max_frame", "max_streams", "table", "window")
+    __slots__ = ("known", "max_frame", "max_streams", "window")
 
     def __init__(self) -> None:
         self.known: bool = False
         self.max_streams: int = _UNLIMITED
         self.window: int = wire.DEFAULT_WINDOW
         self.max_frame: int = wire.LEAST_FRAME
-        self.table: int = _LARGEST_TABLE
 
     def learn(self, payload: bytes) -> int:
         """Take settings over, and say by how much they widen the windows of open streams.
@@ -48,8 +45,6 @@ class Limits:
                     if not wire.LEAST_FRAME <= value < 2**24:
                         raise Fault(wire.PROTOCOL_ERROR, f"set the size of frames to {value}")
                     self.max_frame = value
-                case wire.HEADER_TABLE_SIZE:
-                    self.table = min(value, _LARGEST_TABLE)
                 case wire.ENABLE_PUSH if value:
                     raise Fault(wire.PROTOCOL_ERROR, "wants to be pushed to")
                 case _:
