@@ -190,29 +190,24 @@ class H2Connection:
         if stream is None:
             return
         try:
-            if not stream.begin_data(length):
-                said = "sent more than the window of a stream allows"
-                self._break(stream, wire.FLOW_CONTROL_ERROR, said)
+            if not stream.begin_data(length, padding):
+                self._break(stream, wire.FLOW_CONTROL_ERROR, "sent more than a window allows")
         except Malformed as error:
             self._break(stream, wire.PROTOCOL_ERROR, str(error))
-        stream.release(padding)
+        else:
+            if padding:
+                self._give_credit(stream)
+        self.changed.add(stream)
 
     def add_data(self, part: memoryview) -> None:
-        stream = self._data_of
-        if stream is not None and stream.loss is None:
-            stream.receive_data(part)
-            self.changed.add(stream)
+        if self._data_of is not None:
+            self._data_of.receive_data(part)
 
     def end_data(self) -> None:
         stream, self._data_of = self._data_of, None
-        if stream is None or stream.loss is not None:
-            return
-        if self._data_ends:
+        if self._data_ends and stream is not None and stream.loss is None:
             stream.ended = True
-            self.changed.add(stream)
             self._settle(stream)
-        else:
-            self._give_credit(stream)  # of padding
 
     def take_head(self, number: int, fields: Fields, *, last: bool) -> None:
         stream = self._known(number, "HEADERS")
