@@ -187,7 +187,7 @@ class H2Stream:
 
     def credit(self) -> int:
         """How much to allow the proxy now; in few and large steps."""
-        if self.ended or self.loss is not None or self._taken < self._window // 4:
+        if self.ended or self.loss is not None or self._taken < self._window // 2:
             return 0
         given, self._taken = self._taken, 0
         self._credit += given
