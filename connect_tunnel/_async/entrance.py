@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
@@ -25,6 +24,8 @@ from .relay import farewell, reset, send_some
 from .wait import until_ready
 
 if TYPE_CHECKING:
+    import socket
+
     from connect_tunnel._forward.clients import Clients
     from connect_tunnel._forward.place import Place
     from connect_tunnel._target import Target
@@ -63,13 +64,13 @@ class OneTarget:
     def proxy_url(self, place: Place) -> str:
         raise LookupError(f"{place} is no proxy, but leads to {self._target}")
 
-    async def admit(self, client: socket.socket) -> Target | None:
+    async def admit(self, client: socket.socket) -> Target | None:  # noqa: ARG002 - of the protocol
         return self._target
 
     async def grant(self, client: socket.socket, tunnel: AsyncTunnel) -> None:
         pass
 
-    async def refuse(self, client: socket.socket, error: Exception) -> None:
+    async def refuse(self, client: socket.socket, error: Exception) -> None:  # noqa: ARG002 - likewise
         reset(client)  # an end would be what an empty answer looks like
 
     def __str__(self) -> str:

@@ -58,13 +58,9 @@ def forward_async(  # noqa: PLR0913 - each with a default
 ) -> AsyncForwarder:
     """Listen on this machine, and lead whoever connects through a tunnel to the target.
 
-    The same as `connect_tunnel.forward`, on asyncio or trio.
-
-    Args:
-        listen, target, via, timeout, drain, max_connections, allow_remote, on_error: As there.
-
-    Raises:
-        ValueError, InvalidTarget, InvalidProxy, ImportError: As there.
+    The same as `connect_tunnel.forward`, on asyncio or trio: its arguments mean the same, and
+    it raises the same. Callables are called in the event loop, and may be async where a
+    `Proxy` takes such ones.
     """
     dialer = dialer_for(via, timeout)
     del via
@@ -88,13 +84,9 @@ def serve_proxy_async(  # noqa: PLR0913 - each with a default
 ) -> AsyncForwarder:
     """Be an HTTP proxy on this machine, which opens its tunnels by the way that is given.
 
-    The same as `connect_tunnel.serve_proxy`, on asyncio or trio.
-
-    Args:
-        listen, via, auth, timeout, drain, max_connections, allow_remote, on_error: As there.
-
-    Raises:
-        ValueError, InvalidProxy, ImportError: As there.
+    The same as `connect_tunnel.serve_proxy`, on asyncio or trio: its arguments mean the same,
+    and it raises the same. Callables are called in the event loop, and may be async where a
+    `Proxy` takes such ones.
     """
     dialer, clients = dialer_for(via, timeout), Clients.parse(auth)
     del via, auth
@@ -281,7 +273,7 @@ class AsyncForwarder:
             return
         try:
             self._on_error(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - somebody else's, and no reason to stop
             _log.exception("on_error failed")
 
     def __repr__(self) -> str:

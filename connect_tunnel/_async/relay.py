@@ -78,7 +78,7 @@ async def _carry(flow: Flow, both: anyio.CancelScope) -> None:
 async def _settle(*socks: socket.socket) -> None:
     """Wait until the peers have what was written to them, or are gone: a reset destroys it."""
     with anyio.move_on_after(_LINGER):
-        while any(map(unsent, socks)):
+        while any(map(unsent, socks)):  # noqa: ASYNC110 - the kernel has no event for it
             await anyio.sleep(_GLANCE)
 
 

@@ -77,9 +77,7 @@ def answer(
     return _answer(status, HTTPStatus(status).phrase, more, f"{text}\n".encode())
 
 
-def _answer(
-    status: int, reason: str, fields: Iterable[tuple[bytes, bytes]], body: bytes
-) -> bytes:
+def _answer(status: int, reason: str, fields: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
     last = ((b"Content-Length", b"%d" % len(body)), (b"Connection", b"close"))
     start = b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("latin-1"))
     return start + _lines((*fields, *last)) + b"\r\n" + body

@@ -9,14 +9,15 @@ and races with ports being used again.)
 from __future__ import annotations
 
 import secrets
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from urllib.parse import quote
 
 from connect_tunnel._frozen import Frozen
 from connect_tunnel._secret import Secret
 from connect_tunnel.auth._basic import Basic
 
-from .place import Place
+if TYPE_CHECKING:
+    from .place import Place
 
 ClientAuth: TypeAlias = "tuple[str, str] | Literal['random'] | None"
 
@@ -49,17 +50,20 @@ class Clients(Frozen):
         Returns:
             It, or what is wrong, for a caller to raise who has forgotten the password.
         """
-        if auth is None:
-            return cls(None, Secret(""))
-        if auth == "random":
-            auth = (_USER, secrets.token_urlsafe(_BYTES))
-        if not isinstance(auth, tuple) or len(auth) != 2:
-            return ValueError("auth is a pair of user and password, 'random', or None")
+        match cast("object", auth):
+            case None:
+                return cls(None, Secret(""))
+            case "random":
+                user, password = _USER, secrets.token_urlsafe(_BYTES)
+            case (str() as user, str() as password):
+                pass
+            case _:
+                return ValueError("auth is a pair of user and password, 'random', or None")
         try:
-            basic = Basic(*auth)
+            basic = Basic(user, password)
         except ValueError as error:
-            return ValueError(str(error))
-        userinfo = ":".join(quote(part, safe="") for part in auth)
+            return error.with_traceback(None)
+        userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return cls(basic._credentials, Secret(f"{userinfo}@"))
 
     def at(self, place: Place) -> Clients:

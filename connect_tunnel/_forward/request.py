@@ -39,7 +39,7 @@ _CONNECT_ONLY: Final = (
 )
 
 
-def looks_like_http(start: bytes) -> bool:
+def looks_like_http(start: bytes | bytearray) -> bool:
     """Whether this may be the beginning of a request, and not TLS, SOCKS or HTTP/2."""
     return not start.startswith(b"PRI ") and _START.match(start[:64]) is not None
 

@@ -75,12 +75,15 @@ def forward(  # noqa: PLR0913 - each with a default
     dialer = dialer_for(via, timeout)
     del via  # a traceback would print it, and it may hold a password
     entrance = OneTarget(Target.parse(target))
-    return Forwarder(
-        AsyncForwarder(
-            Place.parse(listen, allow_remote=allow_remote), entrance, sound(dialer),
-            drain=drain, max_connections=max_connections, on_error=on_error,
-        )  # fmt: skip
+    forwarder = AsyncForwarder(
+        Place.parse(listen, allow_remote=allow_remote),
+        entrance,
+        sound(dialer),
+        drain=drain,
+        max_connections=max_connections,
+        on_error=on_error,
     )
+    return Forwarder(forwarder)
 
 
 def serve_proxy(  # noqa: PLR0913 - each with a default
@@ -108,10 +111,17 @@ def serve_proxy(  # noqa: PLR0913 - each with a default
     Proxy-Status (RFC 9209) and in words what went wrong.
 
     Args:
+        listen: As for `forward`; the port of proxies is 3128 or 8080 by custom.
+        via: The way to go, as for `open_tunnel`. One `Dialer` keeps it, for all clients.
         auth: What clients must say by Basic: a user and a password; "random" for a password
             that is made up for this run, see `Forwarder.proxy_url`; or None for nothing. Then
             every user of this machine can go where your credentials lead.
-        listen, via, timeout, drain, max_connections, allow_remote, on_error: As for `forward`.
+        timeout: For the opening of each tunnel, as for `open_tunnel`.
+        drain: How many seconds connections may still take when the block ends.
+        max_connections: At once. More than these wait until others end.
+        allow_remote: Whether `listen` may be an address that other machines can reach; then
+            `auth` may not be None.
+        on_error: As for `forward`. Clients are told themselves.
 
     Returns:
         A context manager, which listens from its beginning to its end.
@@ -125,12 +135,15 @@ def serve_proxy(  # noqa: PLR0913 - each with a default
     dialer, clients = dialer_for(via, timeout), Clients.parse(auth)
     del via, auth  # a traceback would print them, and they may hold passwords
     place = Place.parse(listen, allow_remote=allow_remote)
-    return Forwarder(
-        AsyncForwarder(
-            place, AnyTarget(sound(clients).at(place)), sound(dialer),
-            drain=drain, max_connections=max_connections, on_error=on_error,
-        )  # fmt: skip
+    forwarder = AsyncForwarder(
+        place,
+        AnyTarget(sound(clients).at(place)),
+        sound(dialer),
+        drain=drain,
+        max_connections=max_connections,
+        on_error=on_error,
     )
+    return Forwarder(forwarder)
 
 
 class Forwarder:
