@@ -7,6 +7,7 @@ it wants of us, our client could not give: so a 407 is told as a 502.
 from __future__ import annotations
 
 import errno
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from connect_tunnel._headers import Headers
 
+_ODD: Final = re.compile(r"[^\x20-\x7e]")
 _NAME: Final = "connect_tunnel"  # in Proxy-Status, of which intermediary it is
 # Of a connection (RFC 9110, 7.6.1) or a message that is not the one we send; and what a proxy
 # says to its client, who is us.
@@ -71,7 +73,8 @@ def answer(
     """
     more = [*fields, (b"Content-Type", b"text/plain; charset=utf-8")]
     if proxy_error is not None:
-        details = ascii(text)[1:-1].replace("\\", "\\\\").replace('"', '\\"')
+        # A String of RFC 9651, 3.3.3 has printable ASCII and two escapes.
+        details = _ODD.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
         value = f'{_NAME}; error={proxy_error}; details="{details}"'
         more.append((b"Proxy-Status", value.encode("ascii")))
     return _answer(status, HTTPStatus(status).phrase, more, f"{text}\n".encode())

@@ -120,6 +120,7 @@ def unsent(sock: socket.socket) -> int:
         import fcntl  # noqa: PLC0415 - which Windows has not
         import termios  # noqa: PLC0415 - likewise
 
+        sock.getpeername()  # what nobody will receive any more does not count
         # SIOCOUTQ of Linux, which has the same number (tcp(7)); others know no such thing.
         count = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
     except (ImportError, OSError, ValueError):
