@@ -51,10 +51,9 @@ class Flow:
         """Move what can be moved now; False if nothing can, or this is over."""
         try:
             return self._empty() if self._way.held else self._fill()
-        except _Unspliceable:
-            held = self._way.rest()
+        except _Unspliceable as found:
             self._way.close()
-            self._way = _Copy(held)
+            self._way = _Copy(found.held)
             return True
 
     def close(self) -> None:
@@ -135,7 +134,6 @@ class _Way(Protocol):
     def held(self) -> int: ...
     def take(self, source: socket.socket) -> int: ...
     def give(self, sink: socket.socket) -> None: ...
-    def rest(self) -> bytes: ...
     def close(self) -> None: ...
 
 
@@ -155,15 +153,15 @@ class _Copy:
         while self._data:
             self._data = self._data[sink.send(self._data) :]
 
-    def rest(self) -> bytes:
-        return bytes(self._data)
-
     def close(self) -> None:
         pass
 
 
 class _Unspliceable(Exception):
-    """This kernel does not splice these sockets."""
+    """This kernel does not splice these sockets; and what was on the way."""
+
+    def __init__(self, held: bytes) -> None:
+        self.held: Final = held
 
 
 class _Splice:
@@ -184,11 +182,9 @@ class _Splice:
             return os.splice(source, sink, count, flags=_FLAGS)
         except OSError as error:
             if error.errno in _UNSPLICEABLE:
-                raise _Unspliceable from error
+                held = os.read(self._out, self.held) if self.held else b""
+                raise _Unspliceable(held) from error
             raise
-
-    def rest(self) -> bytes:
-        return os.read(self._out, self.held) if self.held else b""
 
     def close(self) -> None:
         os.close(self._out)

@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -25,17 +24,17 @@ from connect_tunnel import (
     InvalidTarget,
     Proxy,
     ProxyAuthenticationRequired,
-    TunnelError,
     TunnelRefused,
     forward,
     forward_async,
     open_tunnel,
     serve_proxy,
-    serve_proxy_async,
 )
 from connect_tunnel._async import entrance as entrance_module
 from connect_tunnel._async import forward as forward_module
 from connect_tunnel._async import relay as relay_module
+from connect_tunnel._net import listen as listen_module
+from connect_tunnel._net.pair import socket_pair
 from connect_tunnel.routing import Direct
 from connect_tunnel.testing import (
     Close,
@@ -55,7 +54,8 @@ from .shells import BACKENDS, SHELLS, nothing_left, refusing, took, wait_until
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
 
     from connect_tunnel.testing import Step
 
@@ -123,7 +123,10 @@ def contexts(
 class TestForwarding:
     def test_bytes_both_ways_at_once(self, shell: str, contexts: Any) -> None:
         data = os.urandom(MANY)
-        with to_script(shell, Echo(), HalfClose(), contexts=contexts) as forwarder, dial(forwarder) as sock:
+        with (
+            to_script(shell, Echo(), HalfClose(), contexts=contexts) as forwarder,
+            dial(forwarder) as sock,
+        ):
             writing = threading.Thread(target=sock.sendall, args=[data])
             writing.start()
             assert receive_exactly(sock, MANY) == data
@@ -132,30 +135,65 @@ class TestForwarding:
             assert sock.recv(1) == b""
 
     def test_a_server_that_speaks_first_and_ends_first(self, shell: str, contexts: Any) -> None:
-        script = [Send(b"220 hi"), HalfClose(), Echo()]
+        script: list[Step] = [Send(b"220 hi"), HalfClose(), Echo()]
         with to_script(shell, *script, contexts=contexts) as forwarder, dial(forwarder) as sock:
             assert receive_all(sock) == b"220 hi"
             sock.sendall(b"still speaking")
             wait_until(lambda: forwarder.connections == 1)
 
     def test_an_answer_after_the_end_of_the_question(self, shell: str, contexts: Any) -> None:
-        with to_script(shell, Echo(), HalfClose(), contexts=contexts) as forwarder, dial(forwarder) as sock:
+        with (
+            to_script(shell, Echo(), HalfClose(), contexts=contexts) as forwarder,
+            dial(forwarder) as sock,
+        ):
             sock.sendall(b"question")
             sock.shutdown(socket.SHUT_WR)
             assert receive_all(sock) == b"question"
 
-    def test_a_reset_stays_one_and_destroys_nothing(self, shell: str) -> None:
-        """Not even what is still on the way when it comes: T13's "everything is closed" waits."""
+    def test_a_reset_stays_one_and_destroys_nothing(
+        self, shell: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was written before it comes arrives, although the client is slow to read."""
+        resetting = threading.Event()
+        settle = relay_module._settle
+
+        async def tell_and_settle(*socks: socket.socket) -> None:
+            resetting.set()
+            await settle(*socks)
+
+        monkeypatch.setattr(relay_module, "_settle", tell_and_settle)
+        last = os.urandom(300_000)  # more than the client's kernel takes before it reads
         with (
-            to_script(shell, Send(b"x" * MANY), Wait(0.2), Reset()) as forwarder,
+            to_script(shell, Receive(), Send(last), Wait(0.1), Reset()) as forwarder,
             dial(forwarder) as sock,
         ):
-            received = bytearray()
-            with suppress(ConnectionResetError):
-                while data := sock.recv(65536):
-                    received += data
-                pytest.fail("an end, where there was a reset")
-            assert len(received) >= MANY - (1 << 20)  # what the sender's own reset destroyed
+            sock.sendall(CONNECT)
+            assert resetting.wait(10)
+            assert receive_exactly(sock, len(last)) == last
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
+
+    def test_the_last_words_of_a_server_reach_a_client_that_is_speaking(self, shell: str) -> None:
+        """It has ended, and answers what still comes by a reset, which is no reset of its words."""
+        last = os.urandom(300_000)
+        with (
+            to_script(shell, Receive(), Send(last), HalfClose(), Wait(0.1), Close()) as forwarder,
+            dial(forwarder) as sock,
+        ):
+            sock.sendall(CONNECT)
+            spoken = threading.Event()
+
+            def speak_on() -> None:
+                with suppress(OSError):
+                    while not spoken.wait(0.001):
+                        sock.sendall(b"and another thing")
+
+            speaking = threading.Thread(target=speak_on)
+            speaking.start()
+            time.sleep(0.3)
+            assert receive_all(sock) == last
+            spoken.set()
+            speaking.join()
 
     def test_a_client_that_resets(self, shell: str, contexts: Any) -> None:
         with to_script(shell, Echo(), HalfClose(), contexts=contexts) as forwarder:
@@ -255,7 +293,7 @@ class TestForwarding:
         self, shell: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         tries = 0
-        accept = forward_module.accept
+        accept = listen_module.accept
 
         def fail_at_first(listener: socket.socket) -> Any:
             nonlocal tries
@@ -387,15 +425,16 @@ class TestTheEnd:
         with ExitStack() as outer:
             target = outer.enter_context(Echoing())
             options: Any = {"via": Direct(), "drain": None}
-            with (
-                pytest.raises(KeyboardInterrupt),
-                took(0, 2),
-                listening(shell, "forward", "127.0.0.1:0", target, **options) as forwarder,
-            ):
-                sock = outer.enter_context(dial(forwarder))
+            making = listening(shell, "forward", "127.0.0.1:0", target, **options)
+            sock = outer.enter_context(socket.socket())
+            with took(0, 3), suppress(KeyboardInterrupt), making as forwarder:
+                sock.settimeout(10)
+                sock.connect((forwarder.host, forwarder.port))
                 sock.sendall(b"x")
                 assert sock.recv(1) == b"x"
                 raise KeyboardInterrupt
+            with pytest.raises(ConnectionResetError):
+                sock.recv(1)
 
     def test_an_opening_is_called_off(self, shell: str) -> None:
         with ScriptedProxy(Receive(), Wait(30)) as proxy:
@@ -416,10 +455,10 @@ class TestCancellation:
         async def use(target: tuple[str, int]) -> None:
             making = forward_async("127.0.0.1:0", target, via=Direct(), drain=drain)
             with anyio.move_on_after(0.2) as scope:
-                async with making as forwarder, talking(forwarder):
+                async with making, talking(making):
                     await anyio.sleep_forever()
             assert scope.cancelled_caught
-            assert forwarder.connections == 0
+            assert making.connections == 0
 
         with Echoing() as target, took(0.2, 5):
             anyio.run(use, target, backend=backend)
@@ -429,10 +468,10 @@ class TestCancellation:
             making = forward_async("127.0.0.1:0", target, via=Direct(), drain=None)
             async with anyio.create_task_group() as tasks:
                 with anyio.move_on_after(0.2) as scope:
-                    async with making as forwarder:
-                        await tasks.start(talk_on, forwarder)
+                    async with making:
+                        await tasks.start(talk_on, making)
                 assert scope.cancelled_caught
-                assert forwarder.connections == 0
+                assert making.connections == 0
                 tasks.cancel_scope.cancel()
 
         async def talk_on(forwarder: AsyncForwarder, *, task_status: Any) -> None:
@@ -445,7 +484,7 @@ class TestCancellation:
 
 
 @asynccontextmanager
-async def talking(forwarder: AsyncForwarder) -> Any:
+async def talking(forwarder: AsyncForwarder) -> AsyncGenerator[None]:
     async with await anyio.connect_tcp(forwarder.host, forwarder.port) as stream:
         await stream.send(b"x")
         assert await stream.receive() == b"x"
@@ -551,7 +590,11 @@ class TestTheProxy:
         ):
             open_tunnel("a.test:1", via=proxy.proxy_url)
         response = caught.value.response
-        assert (response.status, response.headers["x-why"], response.body) == (403, "policy", b"Ask Bob.")
+        assert (response.status, response.headers["x-why"], response.body) == (
+            403,
+            "policy",
+            b"Ask Bob.",
+        )
 
     def test_passes_on_what_came_with_the_tunnel(self, shell: str) -> None:
         ok = b"HTTP/1.1 200 OK\r\nX-Exit-IP: 192.0.2.1\r\n\r\nbanner"
@@ -591,9 +634,7 @@ class TestTheProxy:
             assert receive_head(sock) == b"HTTP/1.1 200 Connection established\r\n\r\n"
             assert receive_exactly(sock, 5) == b"early"
 
-    def test_a_client_that_says_nothing(
-        self, shell: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_client_that_says_nothing(self, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(entrance_module, "_HEAD_SECONDS", 0.1)
         with listening(shell, "serve_proxy", "127.0.0.1:0", via=Direct()) as proxy:
             assert ask(proxy, b"CONNECT a")[0] == 408
@@ -691,12 +732,49 @@ class TestArguments:
             assert PASSWORD not in repr(entry.locals), entry
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_fault_of_ours_ends_one_connection(
+    shell: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch, Echoing() as target:
+        patch.setattr(forward_module, "relay", fail)
+        with listening(shell, "forward", "127.0.0.1:0", target, via=Direct()) as forwarder:
+            with pytest.raises(ConnectionResetError), dial(forwarder) as sock:
+                sock.recv(1)
+            patch.undo()
+            with dial(forwarder) as sock:
+                sock.sendall(b"x")
+                assert sock.recv(1) == b"x"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_farewell_that_takes_its_time(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = os.urandom(1 << 20)
+
+    async def use() -> None:
+        near, far = socket_pair()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        far.setblocking(True)
+        far.sendall(b"unread")
+        with far:
+            reading = threading.Thread(target=lambda: heard.append(receive_all(far)))
+            reading.start()
+            await relay_module.farewell(near, last)
+            reading.join()
+
+    heard: list[bytes] = []
+    monkeypatch.setattr(relay_module, "_LINGER", 0.5)
+    anyio.run(use, backend=backend)
+    assert heard == [last]
+
+
 def test_a_connection_broken_while_it_is_granted() -> None:
     """The client has gone when its tunnel is open: the tunnel is closed, and nobody complains."""
     gone = threading.Event()
-
-    class Slow(LoopbackProxy):
-        pass
 
     def wait_for_it(_: str) -> None:
         gone.wait(10)
@@ -712,5 +790,3 @@ def test_a_connection_broken_while_it_is_granted() -> None:
             reset(sock)
         gone.set()
         wait_until(lambda: proxy.connections == 0)
-
-

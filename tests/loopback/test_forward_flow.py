@@ -8,7 +8,7 @@ import os
 import select
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -242,11 +242,10 @@ def test_a_reset_while_splicing(joined: Joined, side: str) -> None:
 def test_what_is_unsent(joined: Joined, monkeypatch: pytest.MonkeyPatch) -> None:
     near = joined.out.source
     assert unsent(near) == 0
-    with pytest.raises(BlockingIOError):
+    with suppress(BlockingIOError):
         while True:
             near.send(bytes(MAX_READ))
-    count = unsent(near)
-    assert count > 0
+    assert unsent(near) > 0
     joined.left.recv(MAX_READ)
     reset(joined.left)
     wait_until(lambda: unsent(near) == 0)

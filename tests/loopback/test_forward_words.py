@@ -139,8 +139,13 @@ ALICE = clients(("alice", "s3cret")).credentials
 HOST = b"Host: a.test:1\r\n"
 
 
-def status(answer: Target | bytes) -> int:
+def said(answer: Target | bytes) -> bytes:
     assert isinstance(answer, bytes)
+    return answer
+
+
+def status(answer: Target | bytes) -> int:
+    answer = said(answer)
     head, _, body = answer.partition(b"\r\n\r\n")
     response = parse_head(head + b"\r\n\r\n")
     assert response.headers["connection"] == "close"
@@ -194,18 +199,18 @@ class TestRequests:
         "line", [b"GET http://a.test/", b"POST /", b"connect a.test:1", b"OPTIONS *"]
     )
     def test_for_something_else(self, line: bytes) -> None:
-        """What a page in a browser can send: it is told nothing, not even that it needs to log in."""
-        answer = read_request(line + b" HTTP/1.1\r\n" + HOST + b"\r\n", ALICE)
+        """What a page in a browser can send: it is not even told that there is a login."""
+        answer = said(read_request(line + b" HTTP/1.1\r\n" + HOST + b"\r\n", ALICE))
         assert status(answer) == 405
-        assert b"\r\nAllow: CONNECT\r\n" in bytes(answer)
-        assert b"Authenticate" not in bytes(answer)
+        assert b"\r\nAllow: CONNECT\r\n" in answer
+        assert b"Authenticate" not in answer
 
     @pytest.mark.parametrize(
-        "said",
+        "login",
         [b"Basic " + TOKEN, b"basic " + TOKEN, b"BASIC   " + TOKEN + b"  "],
     )
-    def test_of_somebody_known(self, said: bytes) -> None:
-        head = b"CONNECT a.test:1 HTTP/1.1\r\nproxy-authorization: %b\r\n\r\n" % said
+    def test_of_somebody_known(self, login: bytes) -> None:
+        head = b"CONNECT a.test:1 HTTP/1.1\r\nproxy-authorization: %b\r\n\r\n" % login
         assert read_request(head, ALICE) == Target("a.test", 1)
 
     @pytest.mark.parametrize(
@@ -221,12 +226,12 @@ class TestRequests:
         ],
     )
     def test_of_a_stranger(self, fields: bytes) -> None:
-        answer = read_request(b"CONNECT a.test:1 HTTP/1.1\r\n" + fields + b"\r\n", ALICE)
+        answer = said(read_request(b"CONNECT a.test:1 HTTP/1.1\r\n" + fields + b"\r\n", ALICE))
         assert status(answer) == 407
-        assert b'\r\nProxy-Authenticate: Basic realm="connect_tunnel"' in bytes(answer)
+        assert b'\r\nProxy-Authenticate: Basic realm="connect_tunnel"' in answer
 
     def test_that_do_not_come_to_an_end(self) -> None:
-        assert [status(said()) for said in (malformed, too_large, too_late)] == [400, 431, 408]
+        assert [status(answer()) for answer in (malformed, too_large, too_late)] == [400, 431, 408]
 
     @pytest.mark.parametrize("start", [b"C", b"CONNECT", b"CONNECT a", b"get http://" + b"x" * 99])
     def test_that_may_become_one(self, start: bytes) -> None:
@@ -234,7 +239,14 @@ class TestRequests:
 
     @pytest.mark.parametrize(
         "start",
-        [b"\x16\x03\x01\x02\x00", b"\x05\x01\x00", b"\x04\x01", b"PRI * HTTP/2.0\r\n", b"\r\n", b" C"],
+        [
+            b"\x16\x03\x01\x02\x00",
+            b"\x05\x01\x00",
+            b"\x04\x01",
+            b"PRI * HTTP/2.0\r\n",
+            b"\r\n",
+            b" C",
+        ],
     )
     def test_that_will_not(self, start: bytes) -> None:
         assert not looks_like_http(start)
@@ -247,8 +259,8 @@ def response(code: int, fields: bytes = b"", body: bytes = b"") -> ProxyResponse
 class TestAnswers:
     def test_a_tunnel(self) -> None:
         fields = b"Via: 1.1 a\r\nX-Exit-IP: 192.0.2.1\r\nContent-Length: 3\r\nConnection: x-hop\r\n"
-        said = granted(response(200, fields + b"X-Hop: 1\r\nTransfer-Encoding: odd\r\n").headers)
-        assert said == (
+        answer = granted(response(200, fields + b"X-Hop: 1\r\nTransfer-Encoding: odd\r\n").headers)
+        assert answer == (
             b"HTTP/1.1 200 Connection established\r\nVia: 1.1 a\r\nX-Exit-IP: 192.0.2.1\r\n\r\n"
         )
 
@@ -258,8 +270,8 @@ class TestAnswers:
             b"Transfer-Encoding: chunked\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\n"
             b"Proxy-Authentication-Info: nextnonce=secret\r\nWWW-Authenticate: Basic\r\n"
         )
-        said = refused(TunnelRefused("no", response=response(403, fields, b"Ask Bob.")))
-        assert said == (
+        answer = refused(TunnelRefused("no", response=response(403, fields, b"Ask Bob.")))
+        assert answer == (
             b"HTTP/1.1 403 No\r\nVia: 1.1 a\r\nProxy-Status: a; error=http_request_denied\r\n"
             b"Retry-After: 5\r\nProxy-Status: connect_tunnel; received-status=403\r\n"
             b"Content-Length: 8\r\nConnection: close\r\n\r\nAsk Bob."
@@ -271,11 +283,11 @@ class TestAnswers:
         error = ProxyAuthenticationRequired(
             "wants 'all'\n\"\\", response=response(code, challenge), proxy_url="http://p:1"
         )
-        said = refused(error)
-        assert status(said) == 502
-        assert b"secret" not in said
+        answer = refused(error)
+        assert status(answer) == 502
+        assert b"secret" not in answer
         details = b'details="proxy http://p:1 wants \'all\'?\\"\\\\"\r\n'
-        assert b"Proxy-Status: connect_tunnel; error=http_request_denied; " + details in said
+        assert b"Proxy-Status: connect_tunnel; error=http_request_denied; " + details in answer
 
     @pytest.mark.parametrize(
         ("error", "code", "kind"),
@@ -298,13 +310,13 @@ class TestAnswers:
         ],
     )
     def test_what_went_wrong(self, error: Exception, code: int, kind: str) -> None:
-        said = refused(error)
-        assert status(said) == code
-        assert said.endswith(b"\r\n\r\nno\n")
-        assert f'Proxy-Status: connect_tunnel; error={kind}; details="no"\r\n'.encode() in said
+        answer = refused(error)
+        assert status(answer) == code
+        assert answer.endswith(b"\r\n\r\nno\n")
+        assert f'Proxy-Status: connect_tunnel; error={kind}; details="no"\r\n'.encode() in answer
 
     def test_what_nobody_foresaw_is_not_told(self) -> None:
-        said = refused(RuntimeError("s3cret"))
-        assert status(said) == 500
-        assert b"s3cret" not in said
-        assert b"error=proxy_internal_error" in said
+        answer = refused(RuntimeError("s3cret"))
+        assert status(answer) == 500
+        assert b"s3cret" not in answer
+        assert b"error=proxy_internal_error" in answer
