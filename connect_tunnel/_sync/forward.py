@@ -48,6 +48,10 @@ def forward(  # noqa: PLR0913 - each with a default
         with forward("127.0.0.1:0", "db.example.com:5432", via=url) as forwarder:
             psycopg.connect(host="db.example.com", hostaddr="127.0.0.1", port=forwarder.port)
 
+    It works in a thread of this process. An extension that waits for its connection and lets no
+    other thread run meanwhile would wait for ever: it wants `connect-tunnel forward`, which is
+    a process of its own.
+
     Args:
         listen: "127.0.0.1:5432", "[::1]:5432", a pair of host and port, or "unix:/path". Port 0
             is any that is free, and `address` says which. Of names localhost alone is known.
