@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -42,9 +41,12 @@ async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
         if raised is not None:
             raise raised
         if not stream.closed:
-            # What was written last still goes out, if the target takes it in time.
-            with contextlib.suppress(OSError, Expired):
+            # What was written last still goes out, if the target takes it in time. If not, or
+            # if what was written ends in a reset, it must not look whole.
+            try:
                 await run(join(out), Deadline(_LAST_SECONDS))
+            except (OSError, Expired):
+                abort(stream)
     finally:
         near.close()
         for each in (stream, other):

@@ -203,6 +203,25 @@ class TestForwarding:
                 reset(sock)
             wait_until(lambda: forwarder.connections == 0)
 
+    def test_a_reset_of_the_client_is_one_for_the_target(self, shell: str, contexts: Any) -> None:
+        """An end would make what it has sent look whole."""
+        server, client = contexts or (None, None)
+        with (
+            socket.create_server(("127.0.0.1", 0)) as target,
+            LoopbackProxy(ssl_context=server) as proxy,
+            listening(
+                shell, "forward", "127.0.0.1:0", target.getsockname(),
+                via=Proxy(proxy.url, ssl_context=client),
+            ) as forwarder,
+        ):  # fmt: skip
+            with dial(forwarder) as sock:
+                accepted, _ = target.accept()
+                sock.sendall(b"x")
+                assert accepted.recv(1) == b"x"
+                reset(sock)
+            with accepted, pytest.raises(ConnectionResetError):
+                accepted.recv(1)
+
     def test_a_client_that_leaves_in_the_middle(self, shell: str, contexts: Any) -> None:
         with to_script(shell, Flood(b"x" * 65536), contexts=contexts) as forwarder:
             with dial(forwarder) as sock:
