@@ -228,7 +228,7 @@ class TestForwarding:
                 receive_exactly(sock, 100_000)
             wait_until(lambda: forwarder.connections == 0, 10)
 
-    def test_each_client_has_a_tunnel(self, shell: str) -> None:
+    def test_t23_each_client_has_a_tunnel_and_its_own(self, shell: str) -> None:
         with (
             Echoing() as target,
             LoopbackProxy(auth=(USER, PASSWORD)) as proxy,
@@ -346,6 +346,27 @@ class TestForwarding:
             with pytest.raises(OSError, match="in use") as caught, making:
                 pass
         assert caught.value.errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("kind", ["forward", "serve_proxy"])
+def test_t13_hundreds_of_refusals_leave_nothing_behind(shell: str, kind: str) -> None:
+    no = b"HTTP/1.1 403 No\r\nContent-Length: 8\r\n\r\nAsk Bob."
+    errors: list[Exception] = []
+    with LoopbackProxy(refuse=lambda _: no) as proxy:
+        options: Any = {"via": proxy.url, "on_error": errors.append}
+        if kind == "forward":
+            with listening(shell, kind, "127.0.0.1:0", "a.test:1", **options) as listener:
+                for _ in range(300):
+                    with pytest.raises(ConnectionResetError), dial(listener) as sock:
+                        sock.recv(1)
+        else:
+            with listening(shell, kind, "127.0.0.1:0", auth=None, **options) as listener:
+                for _ in range(300):
+                    assert ask(listener, CONNECT)[0] == 403
+        wait_until(lambda: listener.connections == 0)
+    assert {type(error) for error in errors} == {TunnelRefused}
+    assert len(errors) == 300
 
 
 @contextmanager

@@ -207,7 +207,7 @@ class TestBytes:
             sock.shutdown(socket.SHUT_WR)
             assert receive_exactly(sock, 100) == b"eof after 7 bytes\n"
 
-    def test_many_at_once(self, ring: Ring, enter: Enter, shell: str) -> None:
+    def test_t23_many_at_once(self, ring: Ring, enter: Enter, shell: str) -> None:
         target, via = f"127.0.0.1:{ring.port(Port.ECHO)}", enter("squid-basic").via(ring)
         with (
             listening(shell, "forward", "127.0.0.1:0", target, via=via) as forwarder,
