@@ -216,7 +216,9 @@ class AsyncForwarder:
     async def _accept(self, listener: socket.socket) -> None:
         with self._accepting:
             while True:
-                await self._slots.acquire()  # the others wait in the kernel's queue
+                if not self._slots.value:
+                    _log.info("%d connections are open at %s, and others wait", self._open, self)
+                await self._slots.acquire()
                 client = await self._next(listener)
                 self._open += 1
                 self._tasks.start_soon(self._serve, client)

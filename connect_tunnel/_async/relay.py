@@ -122,6 +122,6 @@ async def linger(sock: socket.socket) -> None:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close with a reset, so that the peer does not take it for an end."""
+    """Close with a reset, so that the peer does not take it for an end. Unix sockets have none."""
     with sock, contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from connect_tunnel._forward.place import Place
 
 _BACKLOG: Final = 1024
+_UNIX: Final = getattr(socket, "AF_UNIX", -1)  # which Windows has, and Python there has not
 
 
 def listen(place: Place) -> tuple[socket.socket, Place]:
@@ -34,7 +35,7 @@ def listen(place: Place) -> tuple[socket.socket, Place]:
 
 def _listen_unix(path: str) -> socket.socket:
     _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = socket.socket(_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
         # Before anybody can connect, which nobody can until it listens.
@@ -52,7 +53,7 @@ def _remove_stale(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        with socket.socket(_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             if probe.connect_ex(path) == errno.ECONNREFUSED:
                 Path(path).unlink()

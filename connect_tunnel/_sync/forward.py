@@ -42,8 +42,9 @@ def forward(  # noqa: PLR0913 - each with a default
     """Listen on this machine, and lead whoever connects through a tunnel to the target.
 
     For what takes no socket: libpq, gRPC, programs in other languages. Bytes, ends and resets
-    are carried both ways as they are. There is no login at a TCP port, so every user of this
-    machine can use the way; at a Unix socket, the user who made it alone.
+    are carried both ways as they are; what many proxies make of an end, `Tunnel.send_eof`
+    tells. There is no login at a TCP port, so every user of this machine can use the way; at
+    a Unix socket, which knows no resets, the user who made it alone.
 
         with forward("127.0.0.1:0", "db.example.com:5432", via=url) as forwarder:
             psycopg.connect(host="db.example.com", hostaddr="127.0.0.1", port=forwarder.port)
