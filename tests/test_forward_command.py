@@ -233,6 +233,18 @@ class TestHere:
         assert said
         assert PASSWORD not in said
 
+    def test_a_password_without_a_user(
+        self,
+        proxy: LoopbackProxy,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv(AUTH_VARIABLE, "s3cret")
+        assert exit_code(["proxy", "127.0.0.1:0"]) == 2
+        said = capsys.readouterr().err
+        assert f"{AUTH_VARIABLE} is USER:PASSWORD" in said
+        assert "s3cret" not in said
+
     def test_an_address_that_is_taken(
         self, proxy: LoopbackProxy, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -47,7 +47,11 @@ class Entrance(Protocol):
         ...
 
     async def grant(self, client: socket.socket, tunnel: AsyncTunnel) -> None:
-        """Say that there is a tunnel."""
+        """Say that there is a tunnel.
+
+        Raises:
+            OSError: The client has gone.
+        """
         ...
 
     async def refuse(self, client: socket.socket, error: Exception) -> None:
@@ -89,7 +93,10 @@ class AnyTarget:
     async def admit(self, client: socket.socket) -> Target | None:
         asked: Target | bytes | None = too_late()
         with anyio.move_on_after(_HEAD_SECONDS):
-            asked = await self._read(client)
+            try:
+                asked = await self._read(client)
+            except OSError:
+                return None  # reset by the client, who hears nothing any more
         if isinstance(asked, bytes):
             await farewell(client, asked)
             return None

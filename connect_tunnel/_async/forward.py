@@ -8,6 +8,7 @@ tasks there, and one thread.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -242,8 +243,6 @@ class AsyncForwarder:
     async def _serve(self, client: socket.socket) -> None:
         try:
             await self._lead(client)
-        except OSError as error:
-            _log.debug("a client left: %s", error)
         except Exception as error:  # noqa: BLE001 - ends this connection, and no other
             self._report(error)
         finally:
@@ -262,7 +261,7 @@ class AsyncForwarder:
             await self._entrance.refuse(client, error)
             return
         async with tunnel.bridged() as sock:
-            with sock:
+            with sock, suppress(OSError):  # of a client that has gone meanwhile
                 await self._entrance.grant(client, tunnel)
                 if not await relay(client, sock):
                     _log.debug("a connection to %s broke", target)

@@ -75,7 +75,9 @@ def _split(listen: object) -> tuple[str, int]:
             return host, port
         case _:
             pass
-    raise ValueError(f"an address to listen at is, for example, {_FORMS}, not {listen!r}")
+    # What was meant for another argument may hold a password.
+    shown = "this" if "@" in str(listen) else repr(listen)
+    raise ValueError(f"an address to listen at is, for example, {_FORMS}, not {shown}")
 
 
 def _read(host: str, port: int) -> Place:
@@ -87,5 +89,5 @@ def _read(host: str, port: int) -> Place:
         # No other name is looked up: whom it lets in would be for the resolver to say.
         address = ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise ValueError(f"{host!r} is not an IP address of this machine, nor localhost") from None
+        raise ValueError(f"{ascii(host)} is neither an IP address nor localhost") from None
     return Place(str(address), port, is_unix=False, is_local=address.is_loopback)

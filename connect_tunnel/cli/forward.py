@@ -109,10 +109,14 @@ def run_proxy(arguments: argparse.Namespace) -> None:
     """Be a proxy until a signal comes."""
     from connect_tunnel import serve_proxy  # noqa: PLC0415 - likewise
 
-    user, colon, password = os.environ.get(AUTH_VARIABLE, "").partition(":")
-    auth: ClientAuth = (user, password) if colon else "random"
+    auth: ClientAuth = "random"
     if arguments.no_auth:
         auth = None
+    elif said := os.environ.get(AUTH_VARIABLE):
+        user, colon, password = said.partition(":")
+        if not colon:
+            arguments.refuse(f"{AUTH_VARIABLE} is USER:PASSWORD")
+        auth = (user, password)
     with _usage_errors(arguments):
         forwarder = serve_proxy(
             arguments.listen, via=arguments.proxy, auth=auth, **_common(arguments)

@@ -30,6 +30,7 @@ from connect_tunnel import (
     open_tunnel,
     serve_proxy,
 )
+from connect_tunnel._async import bridge as bridge_module
 from connect_tunnel._async import entrance as entrance_module
 from connect_tunnel._async import forward as forward_module
 from connect_tunnel._async import relay as relay_module
@@ -789,6 +790,27 @@ def test_a_fault_of_ours_ends_one_connection(
                 sock.sendall(b"x")
                 assert sock.recv(1) == b"x"
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_without_descriptors_for_a_bridge(
+    shell: str,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(bridge_module, "socket_pair", fail)
+    with Echoing() as target, LoopbackProxy(ssl_context=server_context) as proxy:
+        via = Proxy(proxy.url, ssl_context=client_context)
+        with listening(shell, "forward", "127.0.0.1:0", target, via=via) as forwarder:
+            with pytest.raises(ConnectionResetError), dial(forwarder) as sock:
+                sock.recv(1)
+            wait_until(lambda: forwarder.connections == 0)
+    assert caplog.text.count("Too many open files") == 1
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -157,6 +157,18 @@ class TestCurl:
                 assert (done.returncode, done.stderr) == (0, "")
                 assert done.stdout == f"200 200 {len(ORIGIN_PAGE)}"
 
+    def test_that_waits_to_be_asked_for_the_password(
+        self, ring: Ring, start: Start, enter: Enter
+    ) -> None:
+        """On a second connection: the first is good for one request."""
+        start(HTTPS)
+        via = enter("squid-digest").via(ring)
+        with listening("sync", "serve_proxy", "127.0.0.1:0", via=via) as proxy:
+            url = f"https://localhost:{ring.port(Port.HTTPS)}/page"
+            words = ["--proxy-anyauth", "--cacert", str(ring.target_authority.ca), url]
+            done = curl(*words, "-x", proxy.proxy_url)
+        assert (done.returncode, done.stdout) == (0, f"200 200 {len(ORIGIN_PAGE)}")
+
     def test_that_does_not_say_the_password_gets_nowhere(self, ring: Ring, enter: Enter) -> None:
         via = enter("squid-basic").via(ring)
         with listening("sync", "serve_proxy", "127.0.0.1:0", via=via) as proxy:
