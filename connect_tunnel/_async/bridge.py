@@ -13,6 +13,7 @@ from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.waits import Deadline, Expired
 
+from .relay import settle
 from .wait import run
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ async def _serve(out: Pipe, back: Pipe) -> None:
     try:
         await run(join(out, back), Deadline())
     except OSError:
-        # What broke on one side breaks on the other: a reset stays a reset.
-        abort(out.source)
-        abort(out.sink)
+        # What broke on one side breaks on the other: a reset stays a reset. It comes behind
+        # what was written before.
+        try:
+            await settle(out.source.sock, out.sink.sock)
+        finally:
+            abort(out.source)
+            abort(out.sink)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from connect_tunnel._net.flow import between, unsent
+from connect_tunnel._net.flow import GLANCE, LINGER, between, unsent
 from connect_tunnel._net.sock import MAX_READ
 from connect_tunnel._net.waits import READ, WRITE
 
@@ -23,8 +23,7 @@ from .wait import until_ready
 if TYPE_CHECKING:
     from connect_tunnel._net.flow import Flow
 
-_LINGER: Final = 2.0  # seconds for what was written last to arrive
-_GLANCE: Final = 0.01  # between two looks at whether it has
+
 # What moves on without ever waiting gives nobody else a turn; after so many moves it does.
 _LONGEST_STREAK: Final = 16
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -44,7 +43,7 @@ async def relay(one: socket.socket, other: socket.socket) -> bool:
             tasks.start_soon(_carry, out, tasks.cancel_scope)
             await _carry(back, tasks.cancel_scope)
         if broken := "source broke" in (out.state, back.state):
-            await _settle(one, other)
+            await settle(one, other)
         else:
             for flow in (out, back):
                 if flow.state == "sink broke":  # the source may be speaking still
@@ -75,17 +74,17 @@ async def _carry(flow: Flow, both: anyio.CancelScope) -> None:
         both.cancel()
 
 
-async def _settle(*socks: socket.socket) -> None:
+async def settle(*socks: socket.socket) -> None:
     """Wait until the peers have what was written to them, or are gone: a reset destroys it."""
-    with anyio.move_on_after(_LINGER):
+    with anyio.move_on_after(LINGER):
         while any(map(unsent, socks)):  # noqa: ASYNC110 - the kernel has no event for it
-            await anyio.sleep(_GLANCE)
+            await anyio.sleep(GLANCE)
 
 
 async def farewell(sock: socket.socket, last: bytes) -> None:
     """Say something, end and close, whatever is still being received."""
     rest = memoryview(last)
-    with sock, anyio.move_on_after(_LINGER), contextlib.suppress(OSError):
+    with sock, anyio.move_on_after(LINGER), contextlib.suppress(OSError):
         while rest:
             rest = await send_some(sock, rest)
         sock.shutdown(socket.SHUT_WR)
@@ -111,7 +110,7 @@ async def linger(sock: socket.socket) -> None:
     To close before that would reset the connection, and a reset destroys what the peer has
     not received or read yet (RFC 9112, 9.6).
     """
-    with anyio.move_on_after(_LINGER), contextlib.suppress(OSError):
+    with anyio.move_on_after(LINGER), contextlib.suppress(OSError):
         while True:
             try:
                 if not sock.recv(MAX_READ):

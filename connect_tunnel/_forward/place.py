@@ -89,5 +89,5 @@ def _read(host: str, port: int) -> Place:
         # No other name is looked up: whom it lets in would be for the resolver to say.
         address = ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
-        raise ValueError(f"{ascii(host)} is neither an IP address nor localhost") from None
+        raise ValueError(f"{host!a} is neither an IP address nor localhost") from None
     return Place(str(address), port, is_unix=False, is_local=address.is_loopback)

@@ -19,6 +19,9 @@ from typing import Final, Literal, Protocol, TypeAlias
 from .sock import MAX_READ
 from .waits import READ, WRITE
 
+LINGER: Final = 2.0  # seconds for what was written last to arrive
+GLANCE: Final = 0.01  # seconds between two looks at whether it has
+
 State: TypeAlias = Literal["open", "ended", "source broke", "sink broke"]
 
 _LONG: Final = 8  # so many full reads in a row are a long transfer

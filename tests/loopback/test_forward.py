@@ -156,13 +156,13 @@ class TestForwarding:
     ) -> None:
         """What was written before it comes arrives, although the client is slow to read."""
         resetting = threading.Event()
-        settle = relay_module._settle
+        settle = relay_module.settle
 
         async def tell_and_settle(*socks: socket.socket) -> None:
             resetting.set()
             await settle(*socks)
 
-        monkeypatch.setattr(relay_module, "_settle", tell_and_settle)
+        monkeypatch.setattr(relay_module, "settle", tell_and_settle)
         last = os.urandom(300_000)  # more than the client's kernel takes before it reads
         with (
             to_script(shell, Receive(), Send(last), Wait(0.1), Reset()) as forwarder,
@@ -684,7 +684,7 @@ class TestTheProxy:
         self, shell: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nor ends: it has its time, and then it is over."""
-        monkeypatch.setattr(relay_module, "_LINGER", 0.1)
+        monkeypatch.setattr(relay_module, "LINGER", 0.1)
         with (
             listening(shell, "serve_proxy", "127.0.0.1:0", via=Direct()) as proxy,
             dial(proxy) as sock,
@@ -829,7 +829,7 @@ def test_a_farewell_that_takes_its_time(backend: str, monkeypatch: pytest.Monkey
             reading.join()
 
     heard: list[bytes] = []
-    monkeypatch.setattr(relay_module, "_LINGER", 0.5)
+    monkeypatch.setattr(relay_module, "LINGER", 0.5)
     anyio.run(use, backend=backend)
     assert heard == [last]
 
