@@ -291,7 +291,7 @@ LEVELS = [
     ["auth", "protocols"],
     ["_proxy"],
     ["routing"],
-    ["_route", "_via", "_explain"],
+    ["_route", "_via", "_explain", "_forward"],
     ["_login"],
     ["_walk"],
     ["_open"],
