@@ -15,7 +15,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from connect_tunnel import TunnelError
+from connect_tunnel import Proxy, TunnelError
+from connect_tunnel._proxy_url import read_url
 
 from .relay import PROXY_VARIABLE, seconds
 
@@ -32,19 +33,24 @@ _DAY: Final = 86_400.0
 _LISTEN: Final = "127.0.0.1:PORT, [::1]:PORT or unix:/path; port 0 is any that is free"
 
 _FORWARD_EPILOG: Final = """\
+for example:
+
   $ connect-tunnel forward 127.0.0.1:5432 db.example.com:5432 -x http://proxy.corp:3128 &
   $ psql "host=db.example.com hostaddr=127.0.0.1 sslmode=verify-full"
 
 Every user of the machine can connect to a port of 127.0.0.1; to unix:/path only you can.
 """
 _PROXY_EPILOG: Final = f"""\
+for example:
+
   $ connect-tunnel proxy 127.0.0.1:3128 -x http://proxy.corp:8080
   http://tunnel:8rJfG0dPyXt5mWqVgX7Y3A@127.0.0.1:3128
   $ HTTPS_PROXY=http://tunnel:8rJfG0dPyXt5mWqVgX7Y3A@127.0.0.1:3128 curl https://example.com
 
 Clients must know the password in that line, which is another one each time. For one of your own
-put USER:PASSWORD into the variable {AUTH_VARIABLE}; with --no-auth every user of the machine
-can go where your credentials lead. Only tunnels (CONNECT) are opened: https://, not http://.
+put USER:PASSWORD into the variable {AUTH_VARIABLE}; with --no-auth every user
+of the machine can go where your credentials lead. Only tunnels (CONNECT) are opened: https://
+is, and http:// is not.
 """
 _EXIT_CODES: Final = f"""
 Every user of the machine can see a command line (ps). A URL that holds a password is better
@@ -82,6 +88,14 @@ def _declare_common(parser: argparse.ArgumentParser) -> None:
         help=f"the proxy, as in http://proxy.corp:3128 (default: {PROXY_VARIABLE})",
     )  # fmt: skip
     parser.add_argument(
+        "--login",
+        choices=("password", "negotiate", "ntlm"),
+        default="password",
+        help="how to log in at the proxy: user and password of the URL by Basic or Digest (the "
+        "default), a Kerberos ticket, or user and password by NTLM; the last two want the "
+        "extra connect_tunnel[negotiate]",
+    )
+    parser.add_argument(
         "--timeout", metavar="SECONDS", type=seconds, default=30.0,
         help="for the opening of each tunnel (default: %(default)g)",
     )  # fmt: skip
@@ -100,7 +114,7 @@ def run_forward(arguments: argparse.Namespace) -> None:
 
     with _usage_errors(arguments):
         forwarder = forward(
-            arguments.listen, arguments.target, via=arguments.proxy, **_common(arguments)
+            arguments.listen, arguments.target, via=_way(arguments), **_common(arguments)
         )
     _serve(forwarder, lambda: forwarder.address)
 
@@ -109,21 +123,43 @@ def run_proxy(arguments: argparse.Namespace) -> None:
     """Be a proxy until a signal comes."""
     from connect_tunnel import serve_proxy  # noqa: PLC0415 - likewise
 
-    auth: ClientAuth = "random"
-    if arguments.no_auth:
-        auth = None
-    elif said := os.environ.get(AUTH_VARIABLE):
-        user, colon, password = said.partition(":")
-        if not colon:
-            arguments.refuse(f"{AUTH_VARIABLE} is USER:PASSWORD")
-        auth = (user, password)
     with _usage_errors(arguments):
+        auth = _clients(arguments)
         forwarder = serve_proxy(
-            arguments.listen, via=arguments.proxy, auth=auth, **_common(arguments)
+            arguments.listen, via=_way(arguments), auth=auth, **_common(arguments)
         )
     # A password is told to who could not know it, and to nobody else.
     told = auth == "random"
     _serve(forwarder, lambda: forwarder.proxy_url if told else forwarder.address)
+
+
+def _clients(arguments: argparse.Namespace) -> ClientAuth:
+    """What clients must say."""
+    if arguments.no_auth:
+        return None
+    said = os.environ.get(AUTH_VARIABLE)
+    if not said:
+        return "random"
+    user, colon, password = said.partition(":")
+    if not colon:
+        raise ValueError(f"{AUTH_VARIABLE} is USER:PASSWORD")
+    return user, password
+
+
+def _way(arguments: argparse.Namespace) -> str | Proxy:
+    """The proxy, and how to log in there."""
+    if arguments.login == "password":
+        url: str = arguments.proxy
+        return url
+    from connect_tunnel.auth import NTLM, Negotiate  # noqa: PLC0415 - for those who want one
+
+    proxy = Proxy(arguments.proxy)  # which complains of what is no URL
+    user, password = read_url(arguments.proxy).userinfo or (None, None)
+    if arguments.login == "negotiate":
+        return Proxy(proxy.url, auth=Negotiate(user, password or None))
+    if user is None or password is None:
+        raise ValueError("NTLM wants a user and a password, in the URL of the proxy")
+    return Proxy(proxy.url, auth=NTLM(user, password))
 
 
 def _common(arguments: argparse.Namespace) -> dict[str, Any]:

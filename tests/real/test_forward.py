@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -156,6 +157,29 @@ class TestCurl:
                 done = curl(*words, HTTPS_PROXY=proxy.proxy_url)
                 assert (done.returncode, done.stderr) == (0, "")
                 assert done.stdout == f"200 200 {len(ORIGIN_PAGE)}"
+
+    def test_past_ntlm_by_the_command_that_people_run_for_it(
+        self, ring: Ring, start: Start, enter: Enter
+    ) -> None:
+        start(HTTPS)
+        real = enter("squid-ntlm").url(ring).replace("://", f"://{USER}:{PASSWORD}@")
+        command = [sys.executable, "-m", "connect_tunnel", "proxy", "127.0.0.1:0"]
+        with subprocess.Popen(
+            [*command, "--login", "ntlm"],
+            env={**os.environ, "CONNECT_TUNNEL_PROXY": real},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                proxy = process.stdout.readline().strip()
+                url = f"https://localhost:{ring.port(Port.HTTPS)}/page"
+                words = ["--cacert", str(ring.target_authority.ca), url]
+                done = curl(*words, HTTPS_PROXY=proxy)
+                assert (done.stderr, done.stdout) == ("", f"200 200 {len(ORIGIN_PAGE)}")
+            finally:
+                process.terminate()
+            assert process.wait(SECONDS) == 0
 
     def test_that_waits_to_be_asked_for_the_password(
         self, ring: Ring, start: Start, enter: Enter
