@@ -51,7 +51,8 @@ from connect_tunnel.testing import (
 )
 
 from .raw import OK, receive_all, receive_exactly, receive_head
-from .shells import BACKENDS, SHELLS, nothing_left, refusing, took, wait_until
+from .shells import BACKENDS, SHELLS, nothing_left, refusing, took
+from .shells import wait_until as wait_briefly_until
 
 if TYPE_CHECKING:
     import ssl
@@ -64,6 +65,8 @@ MANY: Final = 4 << 20
 LINGER: Final = b"\1\0\0\0\0\0\0\0"
 USER, PASSWORD = "alice", "s3cret"
 CONNECT: Final = b"CONNECT a.test:1 HTTP/1.1\r\nHost: a.test:1\r\n\r\n"
+
+wait_until: Final = partial(wait_briefly_until, seconds=10)
 
 Listening = Any  # Forwarder or AsyncForwarder, which have the same attributes
 
@@ -227,7 +230,7 @@ class TestForwarding:
         with to_script(shell, Flood(b"x" * 65536), contexts=contexts) as forwarder:
             with dial(forwarder) as sock:
                 receive_exactly(sock, 100_000)
-            wait_until(lambda: forwarder.connections == 0, 10)
+            wait_until(lambda: forwarder.connections == 0)
 
     def test_t23_each_client_has_a_tunnel_and_its_own(self, shell: str) -> None:
         with (
@@ -325,7 +328,7 @@ class TestForwarding:
         monkeypatch.setattr(forward_module, "accept", fail_at_first)
         with Echoing() as target:
             forwarding = listening(shell, "forward", "127.0.0.1:0", target, via=Direct())
-            with took(0.3, 5), forwarding as forwarder, dial(forwarder) as sock:
+            with took(0.3, 10), forwarding as forwarder, dial(forwarder) as sock:
                 sock.sendall(b"x")
                 assert sock.recv(1) == b"x"
         assert tries < 20  # and does not spin
@@ -421,7 +424,7 @@ class TestTheEnd:
         with ExitStack() as outer:
             target = outer.enter_context(Echoing())
             with (
-                took(0.2, 5),
+                took(0.2, 10),
                 listening(shell, "forward", "127.0.0.1:0", target, via=Direct()) as forwarder,
             ):
                 sock = outer.enter_context(dial(forwarder))
@@ -446,7 +449,7 @@ class TestTheEnd:
         with ExitStack() as outer:
             target = outer.enter_context(Echoing())
             with (
-                took(drain, drain + 2),
+                took(drain, 10),
                 listening(
                     shell, "forward", "127.0.0.1:0", target, via=Direct(), drain=drain
                 ) as forwarder,
@@ -468,7 +471,7 @@ class TestTheEnd:
             options: Any = {"via": Direct(), "drain": None}
             making = listening(shell, "forward", "127.0.0.1:0", target, **options)
             sock = outer.enter_context(socket.socket())
-            with took(0, 3), suppress(KeyboardInterrupt), making as forwarder:
+            with took(0, 10), suppress(KeyboardInterrupt), making as forwarder:
                 sock.settimeout(10)
                 sock.connect((forwarder.host, forwarder.port))
                 sock.sendall(b"x")
@@ -481,7 +484,7 @@ class TestTheEnd:
         with ScriptedProxy(Receive(), Wait(30)) as proxy:
             options: Any = {"via": proxy.url, "drain": 0}
             with (
-                took(0, 5),
+                took(0, 10),
                 listening(shell, "forward", "127.0.0.1:0", "a.test:1", **options) as forwarder,
                 dial(forwarder),
             ):
@@ -501,7 +504,7 @@ class TestCancellation:
             assert scope.cancelled_caught
             assert making.connections == 0
 
-        with Echoing() as target, took(0.2, 5):
+        with Echoing() as target, took(0.2, 10):
             anyio.run(use, target, backend=backend)
 
     def test_while_it_drains(self, backend: str) -> None:
@@ -520,7 +523,7 @@ class TestCancellation:
                 task_status.started()
                 await anyio.sleep_forever()
 
-        with Echoing() as target, took(0.2, 5):
+        with Echoing() as target, took(0.2, 10):
             anyio.run(use, target, backend=backend)
 
 
