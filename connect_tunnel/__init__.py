@@ -42,18 +42,22 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._async.dialer import AsyncDialer, open_tunnel_async
+    from ._async.forward import AsyncForwarder, forward_async, serve_proxy_async
     from ._async.refusal import AsyncRefusal
     from ._async.tunnel import AsyncTunnel
+    from ._sync.forward import Forwarder, forward, serve_proxy
     from .routing._decision import Decision
 
 __all__ = [
     "HTTP2",
     "AsyncDialer",
+    "AsyncForwarder",
     "AsyncRefusal",
     "AsyncTunnel",
     "Challenge",
     "Decision",
     "Dialer",
+    "Forwarder",
     "Headers",
     "InvalidProxy",
     "InvalidTarget",
@@ -76,16 +80,26 @@ __all__ = [
     "TunnelRefused",
     "TunnelTimeout",
     "__version__",
+    "forward",
+    "forward_async",
     "open_tunnel",
     "open_tunnel_async",
+    "serve_proxy",
+    "serve_proxy_async",
 ]
 
 _LAZY = {
     "AsyncDialer": "._async.dialer",
+    "AsyncForwarder": "._async.forward",
     "AsyncRefusal": "._async.refusal",
     "AsyncTunnel": "._async.tunnel",
     "Decision": ".routing",  # where it is at home
+    "Forwarder": "._sync.forward",
+    "forward": "._sync.forward",
+    "forward_async": "._async.forward",
     "open_tunnel_async": "._async.dialer",
+    "serve_proxy": "._sync.forward",
+    "serve_proxy_async": "._async.forward",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.waits import Deadline, Expired
 
+from .relay import settle
 from .wait import run
 
 if TYPE_CHECKING:
@@ -26,7 +26,11 @@ _LAST_SECONDS = 1.0
 @asynccontextmanager
 async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
     """Join a stream to a new socket, for as long as the context lasts."""
-    near, far = socket_pair()
+    try:
+        near, far = socket_pair()
+    except BaseException:  # no descriptors left: nor is anybody who would close this one
+        stream.drop()
+        raise
     other = Stream(SocketLayer(far), stream.target)
     out, back = Pipe(other, stream), Pipe(stream, other)
     raised: Exception | None = None
@@ -42,9 +46,12 @@ async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
         if raised is not None:
             raise raised
         if not stream.closed:
-            # What was written last still goes out, if the target takes it in time.
-            with contextlib.suppress(OSError, Expired):
+            # What was written last still goes out, if the target takes it in time. If not, or
+            # if what was written ends in a reset, it must not look whole.
+            try:
                 await run(join(out), Deadline(_LAST_SECONDS))
+            except (OSError, Expired):
+                stream.drop(reset=True)
     finally:
         near.close()
         for each in (stream, other):
@@ -55,6 +62,10 @@ async def _serve(out: Pipe, back: Pipe) -> None:
     try:
         await run(join(out, back), Deadline())
     except OSError:
-        # What broke on one side breaks on the other: a reset stays a reset.
-        out.source.drop(reset=True)
-        out.sink.drop(reset=True)
+        # What broke on one side breaks on the other: a reset stays a reset. It comes behind
+        # what was written before.
+        try:
+            await settle(out.source.sock, out.sink.sock)
+        finally:
+            out.source.drop(reset=True)
+            out.sink.drop(reset=True)

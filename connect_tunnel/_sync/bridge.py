@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from threading import Thread
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from connect_tunnel._net.flow import GLANCE, LINGER, unsent
 from connect_tunnel._net.pair import socket_pair
 from connect_tunnel._net.relay import Pipe, join
 from connect_tunnel._net.sock import SocketLayer
@@ -35,7 +37,11 @@ def _serve(stream: Stream, other: Stream) -> None:
     try:
         run(join(Pipe(other, stream), Pipe(stream, other)), Deadline())
     except OSError:
-        # What broke on one side breaks on the other: a reset stays a reset.
+        # What broke on one side breaks on the other: a reset stays a reset. It comes behind
+        # what was written before.
+        ends = monotonic() + LINGER
+        while monotonic() < ends and any(map(unsent, (stream.sock, other.sock))):
+            sleep(GLANCE)
         stream.drop(reset=True)
         other.drop(reset=True)
     finally:

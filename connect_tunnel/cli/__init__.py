@@ -1,4 +1,4 @@
-"""The command line: `connect-tunnel relay`, `connect-tunnel explain` and `connect-tunnel demo`.
+"""The command line: `connect-tunnel relay`, `forward`, `proxy`, `explain` and `demo`.
 
 Exit codes: 0, it worked; 1, the tunnel was refused or failed; 2, it was asked for wrongly;
 130, interrupted. What went wrong is one line on standard error, and never holds a password.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import connect_tunnel
 from connect_tunnel import InvalidProxy, InvalidTarget
 
-from . import explain, relay
+from . import explain, forward, relay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     relay.declare(commands.add_parser("relay", help="join a tunnel to standard input and output"))
+    forward.declare(commands.add_parser("forward", help="listen here for one target"))
+    forward.declare_proxy(commands.add_parser("proxy", help="be a proxy here that adds a login"))
     explain.declare(commands.add_parser("explain", help="say which way a target goes, and why"))
     demo = commands.add_parser("demo", help="open tunnels on this machine, and show what happens")
     demo.description = "Open tunnels through an embedded proxy to an embedded TLS server."

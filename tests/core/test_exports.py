@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 PUBLIC = {
     "connect_tunnel": """
-        AsyncDialer AsyncRefusal AsyncTunnel Challenge Decision Dialer HTTP2 Headers InvalidProxy
-        InvalidTarget
+        AsyncDialer AsyncForwarder AsyncRefusal AsyncTunnel Challenge Decision Dialer Forwarder
+        HTTP2 Headers InvalidProxy InvalidTarget
         Proxy ProxyAuthenticationRequired ProxyHungUp ProxyMisbehaved ProxyResponse ProxyTLSError
         ProxyUnreachable Refusal Route Target TargetTLSError Timeout Tunnel TunnelBroken
-        TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ open_tunnel
-        open_tunnel_async
+        TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ forward forward_async
+        open_tunnel open_tunnel_async serve_proxy serve_proxy_async
     """,
     "connect_tunnel.auth": """
         Auth Basic Bearer Call Challenge Digest Exchange Flow Keyring NTLM Negotiate Netrc Offload
@@ -73,7 +73,8 @@ LEFT_OUT = """
     anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
     hashlib ipaddress logging netrc pathlib rich spnego subprocess tempfile trio trustme
     quickjs socksio urllib urllib.parse connect_tunnel._async
-    connect_tunnel._sync.bridge connect_tunnel.cli connect_tunnel.routing connect_tunnel.testing
+    connect_tunnel._forward connect_tunnel._sync.bridge connect_tunnel._sync.forward
+    connect_tunnel.cli connect_tunnel.routing connect_tunnel.testing
 """
 
 

@@ -292,7 +292,7 @@ LEVELS = [
     ["auth", "protocols"],
     ["_proxy"],
     ["routing"],
-    ["_route", "_via", "_explain"],
+    ["_route", "_via", "_explain", "_forward"],
     ["_login"],
     ["_ask"],
     ["_walk"],

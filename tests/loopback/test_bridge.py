@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from connect_tunnel.testing import Step
 
 MANY = 4 << 20
+LAST = bytes(range(256)) * 1200  # more than a kernel takes for who does not read
 
 
 @pytest.fixture
@@ -96,12 +97,21 @@ def leave_with_a_reset(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def read_late(sock: socket.socket) -> None:
+    """What was written before a break arrives before the break."""
+    time.sleep(0.3)  # until it has broken
+    assert receive_exactly(sock, len(LAST)) == LAST
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+
+
 CONVERSATIONS: dict[str, tuple[list[Step], Callable[[socket.socket], None]]] = {
     "echo": ([Echo()], echo),
     "half-close": ([Echo(), HalfClose()], half_close),
     "a reset stays a reset": ([Wait(0.05), Reset()], reset),
     "a truncation is a reset": ([Send(b"part"), Wait(0.05), Close()], reset),
     "an end is an end": ([Send(b"bye"), HalfClose()], end),
+    "broken behind the last words": ([Send(LAST), Close()], read_late),
     "left in the middle": ([Flood(b"x" * 65536)], leave),
     "left with a reset": ([Echo()], leave_with_a_reset),
 }

@@ -3,7 +3,7 @@
 One `Ring` lives as long as a pytest session. It starts a service when a test first asks for
 it, and the kernel ends every service with this process (PR_SET_PDEATHSIG), however that ends.
 What the services are is told in `proxies.py`, `squid.py`, `h2_proxies.py`, `socks.py`, `unix.py`,
-`haproxy.py`, `kerberos.py` and `targets.py`.
+`haproxy.py`, `kerberos.py`, `postgres.py` and `targets.py`.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Port(enum.IntEnum):
     SSH = enum.auto()
     IMAP = enum.auto()
     IMAPS = enum.auto()
+    POSTGRES = enum.auto()
     REFUSED = enum.auto()  # nothing listens there
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .postgres import POSTGRES, wait_until_ready
 from .proxies import ORIGIN_PAGE
 from .ring import PASSWORD, USER, Port, Ring, Service
 from .targets import DOVECOT, HTTPS, ORIGINS, SSHD
@@ -39,6 +40,7 @@ def example(ring: Ring, enter: Callable[[str], Entrance]) -> Example:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "IMAP_PASSWORD": PASSWORD,
+        "PGPASSWORD": PASSWORD,
         "USER": ACCOUNT,
     }
 
@@ -95,6 +97,23 @@ def test_imap(ring: Ring, start: Start, example: Example, via: str, cafile: str)
     start(DOVECOT)
     words = [target(ring, Port.IMAPS), USER, "--via", via, cafile]
     assert example("imap.py", *words) == "0 messages\n"
+
+
+def test_postgres(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(POSTGRES)
+    wait_until_ready(ring)
+    words = [target(ring, Port.POSTGRES), USER, "--via", via, cafile]
+    assert example("postgres_psycopg.py", *words).startswith("PostgreSQL ")
+
+
+def test_proxy_for_programs(ring: Ring, start: Start, example: Example, via: str) -> None:
+    start(HTTPS)
+    url = f"https://{target(ring, Port.HTTPS)}/page"
+    curl = ["curl", "-sS", "--cacert", str(ring.target_authority.ca), url, "-o", os.devnull]
+    shown = example(
+        "proxy_for_programs.py", "--via", via, *curl, "-w", "%{http_connect} %{size_download}"
+    )
+    assert shown == f"200 {len(ORIGIN_PAGE)}"
 
 
 def test_smtp_starttls(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
