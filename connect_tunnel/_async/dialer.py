@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from anyio.abc import ByteStreamConnectable
 
@@ -117,8 +117,14 @@ class AsyncDialer:
         self._socket_options: Final = tuple(socket_options)
         self._closed = False
 
-    async def open_tunnel(self, target: TargetLike) -> AsyncTunnel:
+    async def open_tunnel(
+        self, target: TargetLike, *, timeout: TimeoutLike | Literal["dialer"] = "dialer"
+    ) -> AsyncTunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel_async`.
+            timeout: Likewise; by default the dialer's own.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel_async` does.
@@ -127,7 +133,7 @@ class AsyncDialer:
         return await _open(
             Target.parse(target),
             self._way,
-            self._timeout,
+            self._timeout if timeout == "dialer" else Timeout.parse(timeout),
             self._local_address,
             self._socket_options,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from connect_tunnel._errors import TunnelClosed
 from connect_tunnel._net.driver import Driver
@@ -113,8 +113,14 @@ class Dialer:
         self._socket_options: Final = tuple(socket_options)
         self._closed = False
 
-    def open_tunnel(self, target: TargetLike) -> Tunnel:
+    def open_tunnel(
+        self, target: TargetLike, *, timeout: TimeoutLike | Literal["dialer"] = "dialer"
+    ) -> Tunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel`.
+            timeout: Likewise; by default the dialer's own.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel` does.
@@ -123,7 +129,7 @@ class Dialer:
         return _open(
             Target.parse(target),
             self._way,
-            self._timeout,
+            self._timeout if timeout == "dialer" else Timeout.parse(timeout),
             self._local_address,
             self._socket_options,
         )

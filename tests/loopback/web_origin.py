@@ -1,0 +1,141 @@
+"""A web server, http and https, behind the proxies that the adapters' tests go through."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSMsgType, web
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+    from typing import Self
+
+BLOCK: Final = bytes(range(256)) * 256  # 64 KiB
+
+
+class WebOrigin:
+    """Serves on 127.0.0.1 in a thread of its own, for as long as a `with` block lasts.
+
+    Attributes:
+        http, https: Its two ports.
+        requests: Method, path and fields of each request, in order.
+        peers: The address that each request came from: one for each connection.
+    """
+
+    http: int
+    https: int
+
+    def __init__(self, ssl_context: ssl.SSLContext) -> None:
+        self.requests: Final[list[tuple[str, str, dict[str, str]]]] = []
+        self.peers: Final[list[object]] = []
+        self._ssl_context = ssl_context
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def url(self, path: str = "/", scheme: str = "https", host: str = "localhost") -> str:
+        port = self.https if scheme in {"https", "wss"} else self.http
+        return f"{scheme}://{host}:{port}{path}"
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/bytes/{count}", _send)
+        app.router.add_route("*", "/digest", _digest)
+        app.router.add_route("*", "/echo/{tag}", _echo)
+        app.router.add_route("*", "/to", _redirect)
+        app.router.add_route("*", "/slow", _slow)
+        app.router.add_route("*", "/ws", _websocket)
+        app.router.add_route("*", "/status/{code}", _status)
+        app.middlewares.append(self._note)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            for name, context in (("http", None), ("https", self._ssl_context)):
+                site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+                await site.start()
+                assert runner.addresses
+                setattr(self, name, runner.addresses[-1][1])
+            self._ready.set()
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:  # type: ignore
+        self.requests.append((request.method, request.path, dict(request.headers)))
+        self.peers.append(request.transport and request.transport.get_extra_info("peername"))
+        return await handler(request)
+
+
+async def _send(request: web.Request) -> web.StreamResponse:
+    count = int(request.match_info["count"])
+    response = web.StreamResponse()
+    response.content_length = count
+    await response.prepare(request)
+    while count:
+        await response.write(BLOCK[:count])
+        count -= len(BLOCK[:count])
+    return response
+
+
+async def _digest(request: web.Request) -> web.Response:
+    digest = hashlib.sha256()
+    async for data in request.content.iter_any():
+        digest.update(data)
+    return web.Response(text=digest.hexdigest())
+
+
+async def _echo(request: web.Request) -> web.Response:
+    return web.Response(text=request.match_info["tag"])
+
+
+async def _redirect(request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": request.query["url"]})
+
+
+async def _slow(request: web.Request) -> web.Response:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def _status(request: web.Request) -> web.Response:
+    return web.Response(status=int(request.match_info["code"]))
+
+
+async def _websocket(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        if message.type == WSMsgType.TEXT:
+            await socket.send_str(message.data)
+        elif message.type == WSMsgType.BINARY:
+            await socket.send_bytes(message.data)
+    return socket
+
+
+def digest_of(count: int) -> str:
+    """What `/digest` says of the blocks that make so many bytes."""
+    digest = hashlib.sha256()
+    while count:
+        digest.update(BLOCK[:count])
+        count -= len(BLOCK[:count])
+    return digest.hexdigest()
