@@ -23,9 +23,10 @@ from requests.exceptions import InvalidURL, RequestException
 from requests.utils import select_proxy
 from urllib3.exceptions import LocationValueError
 
+from ._settled import settled
 from ._urllib3_errors import proxy_answer, tunnel_error
 from ._urllib3_pools import answer_before
-from .urllib3 import TunnelPoolManager, settled
+from .urllib3 import TunnelPoolManager
 
 if TYPE_CHECKING:
     import requests

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.poolmanager import PoolManager
 
-from connect_tunnel._route import Routed
 from connect_tunnel._sync.dialer import Dialer
 from connect_tunnel._timeout import seconds
-from connect_tunnel._via import read_via
 
+from ._settled import settled
 from ._urllib3_errors import TunnelProxyError, proxy_answer
 from ._urllib3_pools import TunnelHTTPConnectionPool, TunnelHTTPSConnectionPool, answer_before
 
@@ -118,14 +117,6 @@ class TunnelPoolManager(PoolManager):
                 self._dialer = self._new_dialer()
             context |= {"dialer": self._dialer, "tunnel_timeout": self._tunnel_timeout}
         return super()._new_pool(scheme, host, port, context)
-
-
-def settled(via: Via) -> Via | Exception:
-    """The same way, with no secret in plain sight; or what is wrong with it, to be raised."""
-    way = read_via(via)
-    if isinstance(way, Exception):
-        return way
-    return way.router if isinstance(way, Routed) else [hop.proxy for hop in way]
 
 
 def proxy_response(outcome: BaseHTTPResponse | BaseException) -> ProxyResponse | None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from aiohttp.typedefs import Handler
+
 BLOCK: Final = bytes(range(256)) * 256  # 64 KiB
 
 
@@ -26,14 +28,14 @@ class WebOrigin:
         peers: The address that each request came from: one for each connection.
     """
 
-    http: int
-    https: int
-
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
+        self.http = self.https = 0
         self.requests: Final[list[tuple[str, str, dict[str, str]]]] = []
         self.peers: Final[list[object]] = []
         self._ssl_context = ssl_context
         self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def __enter__(self) -> Self:
@@ -72,7 +74,6 @@ class WebOrigin:
             for name, context in (("http", None), ("https", self._ssl_context)):
                 site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
                 await site.start()
-                assert runner.addresses
                 setattr(self, name, runner.addresses[-1][1])
             self._ready.set()
             await self._stop.wait()
@@ -80,7 +81,7 @@ class WebOrigin:
             await runner.cleanup()
 
     @web.middleware
-    async def _note(self, request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:  # type: ignore
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.requests.append((request.method, request.path, dict(request.headers)))
         self.peers.append(request.transport and request.transport.get_extra_info("peername"))
         return await handler(request)
@@ -112,7 +113,7 @@ async def _redirect(request: web.Request) -> web.Response:
     return web.Response(status=302, headers={"Location": request.query["url"]})
 
 
-async def _slow(request: web.Request) -> web.Response:
+async def _slow(_request: web.Request) -> web.Response:
     await asyncio.sleep(60)
     return web.Response()
 
