@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
+from connect_tunnel import Proxy
+from connect_tunnel.testing import LoopbackProxy
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -53,3 +56,20 @@ def origin(server_context: ssl.SSLContext) -> Iterator[WebOrigin]:
 
     with WebOrigin(server_context) as server:
         yield server
+
+
+@pytest.fixture(params=["plain", "tls"])
+def guarded(
+    request: pytest.FixtureRequest, server_context: ssl.SSLContext
+) -> Iterator[LoopbackProxy]:
+    """A proxy that wants a password, reached in clear and by TLS."""
+    context = server_context if request.param == "tls" else None
+    with LoopbackProxy(auth=("alice", "s3cr3t-pw/9731"), ssl_context=context) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(guarded: LoopbackProxy, client_context: ssl.SSLContext) -> Proxy:
+    """The way through it."""
+    context = client_context if guarded.url.startswith("https") else None
+    return Proxy(guarded.url, auth=("alice", "s3cr3t-pw/9731"), ssl_context=context)

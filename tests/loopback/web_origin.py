@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WSMsgType, web
 
@@ -79,12 +79,20 @@ class WebOrigin:
             await self._stop.wait()
         finally:
             await runner.cleanup()
+            await _let_go(self._loop)
 
     @web.middleware
     async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.requests.append((request.method, request.path, dict(request.headers)))
         self.peers.append(request.transport and request.transport.get_extra_info("peername"))
         return await handler(request)
+
+
+async def _let_go(loop: Any) -> None:
+    """Close what asyncio leaves open: the ends of TLS that the client has not answered."""
+    for transport in list(loop._transports.values()):
+        transport.abort()
+    await asyncio.sleep(0.01)
 
 
 async def _send(request: web.Request) -> web.StreamResponse:
