@@ -26,7 +26,11 @@ _LAST_SECONDS = 1.0
 @asynccontextmanager
 async def bridge(stream: Stream) -> AsyncGenerator[socket.socket]:
     """Join a stream to a new socket, for as long as the context lasts."""
-    near, far = socket_pair()
+    try:
+        near, far = socket_pair()
+    except BaseException:
+        stream.close_now()  # nobody else has it any more
+        raise
     other = Stream(SocketLayer(far), stream.target)
     out, back = Pipe(other, stream), Pipe(stream, other)
     raised: Exception | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from aiohttp.client_proto import ResponseHandler
 
 if TYPE_CHECKING:
-    import socket
     import ssl
 
     from connect_tunnel._async.tunnel import AsyncTunnel
@@ -63,7 +63,9 @@ async def connect(
             sock = tunnel.socket()
         except TypeError:  # there is TLS below
             sock = await _bridged(tunnel, handler, bridges)
-        transport, _ = await loop.create_connection(
+        unix = sock.family == getattr(socket, "AF_UNIX", None)
+        create = loop.create_unix_connection if unix else loop.create_connection
+        transport, _ = await create(
             lambda: handler, sock=sock, ssl=ssl, server_hostname=server_hostname if ssl else None
         )
     except BaseException:

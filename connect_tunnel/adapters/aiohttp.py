@@ -100,6 +100,7 @@ class TunnelConnector(TCPConnector):
         )
         self._dialer = AsyncDialer(way, local_address=local_address, socket_options=socket_options)
         self._tunnel_timeout = seconds(tunnel_timeout)
+        self._open: dict[asyncio.Future[None], asyncio.Transport] = {}
         self._bridges: set[asyncio.Task[None]] = set()
 
     async def connect(
@@ -113,11 +114,14 @@ class TunnelConnector(TCPConnector):
         return await super().connect(req, traces, timeout)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Close all connections, those to the proxy too."""
+        """Close all connections, those to the proxy too, and wait until they are."""
         await super().close(abort_ssl=abort_ssl)
         await self._dialer.aclose()
-        if self._bridges:
-            await asyncio.wait(self._bridges)
+        # Those too that a session has let go of: a farewell in TLS may take them for ever.
+        for transport in self._open.values():
+            transport.abort()
+        if rest := {*self._open, *self._bridges}:
+            await asyncio.wait(rest)
 
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
@@ -146,6 +150,8 @@ class TunnelConnector(TCPConnector):
             raise late(target, limit) from None
         except OSError as error:
             raise failed(error, req) from error
+        self._open[handler.lost] = transport
+        handler.lost.add_done_callback(self._open.pop)
         if context is not None:
             self._check_fingerprint(transport, req)
         return handler

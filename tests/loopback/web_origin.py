@@ -91,7 +91,8 @@ class WebOrigin:
 async def _let_go(loop: Any) -> None:
     """Close what asyncio leaves open: the ends of TLS that the client has not answered."""
     for transport in list(loop._transports.values()):
-        transport.abort()
+        if transport._protocol is not None:  # which it has until it is closed
+            transport.abort()
     await asyncio.sleep(0.01)
 
 
