@@ -272,6 +272,7 @@ def test_t4_a_refusal_is_not_the_origins_answer() -> None:
     assert isinstance(error.__cause__, TunnelRefused)
     assert error.__cause__.target == "a.test:443"
     answer = proxy_response(error)
+    assert answer is not None
     assert answer is error.__cause__.response
     assert (answer.status, answer.body) == (403, b"<p>Ask Bob.</p>")
     assert isinstance(error.args[0], MaxRetryError)

@@ -47,7 +47,7 @@ from .shells import nothing_left, refusing, took
 from .web_origin import BLOCK, WebOrigin, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     import trustme
@@ -180,7 +180,7 @@ def test_t3_what_is_for_the_origin_is_not_told_to_the_proxy(
 
 
 @contextmanager
-def origin_named(ca: trustme.CA, *names: str) -> Iterator[WebOrigin]:
+def origin_named(ca: trustme.CA, *names: str) -> Generator[WebOrigin]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(*names).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
     with WebOrigin(context) as origin:
@@ -207,11 +207,13 @@ def test_t6_an_authority_that_is_not_trusted(through: Proxy, origin: WebOrigin) 
 @pytest.mark.parametrize("option", ["server_hostname", "assert_hostname"])
 def test_another_name(through: Proxy, cafile: str, ca: trustme.CA, option: str) -> None:
     options: dict[str, Any] = {"ca_certs": cafile, "retries": False}
+    right: dict[str, Any] = {**options, option: "elsewhere.test"}
+    wrong: dict[str, Any] = {**options, option: "other.test"}
     with origin_named(ca, "elsewhere.test") as origin:
-        with TunnelPoolManager(through, **options, **{option: "elsewhere.test"}) as pool:
+        with TunnelPoolManager(through, **right) as pool:
             assert pool.request("GET", origin.url("/echo/x")).data == b"x"
         with (
-            TunnelPoolManager(through, **options, **{option: "other.test"}) as pool,
+            TunnelPoolManager(through, **wrong) as pool,
             pytest.raises(SSLError, match=r"other\.test"),
         ):
             pool.request("GET", origin.url("/echo/x"))
@@ -289,6 +291,7 @@ def test_t4_a_refusal_is_not_the_origins_answer() -> None:
     assert isinstance(reason.original_error, TunnelRefused)
     assert reason.__cause__ is reason.original_error
     answer = proxy_response(caught.value)
+    assert answer is not None
     assert answer is reason.original_error.response
     assert (answer.status, answer.body) == (403, b"<p>Ask Bob.</p>")
     assert str(reason) in {str(reason.original_error), reason.args[0]}
