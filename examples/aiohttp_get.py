@@ -25,7 +25,8 @@ async def get_all(urls: Sequence[str], *, via: str, context: ssl.SSLContext) -> 
     async def show(url: str) -> None:
         try:
             async with session.get(url) as response:
-                print(f"{url} {response.status} {response.reason}: {await response.text()}")
+                text = await response.text(errors="replace")
+                print(f"{url} {response.status} {response.reason}: {text}")
         except aiohttp.ClientHttpProxyError as error:
             no = proxy_response(error)
             assert no is not None

@@ -635,6 +635,7 @@ def test_a_bridge_that_is_not_waited_for(
         with pytest.raises(asyncio.CancelledError):
             await connecting
         await asyncio.gather(*bridges)
+        handler.connection_lost(None)  # as it may after all
 
     if descriptors == "none":
         monkeypatch.setattr("connect_tunnel._async.bridge.socket_pair", no_descriptors)
