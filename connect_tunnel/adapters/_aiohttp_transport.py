@@ -30,9 +30,15 @@ class TunnelHandler(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self.let_go()
+        self._end()
 
-    def let_go(self) -> None:
+    def give_up(self) -> None:
+        """End without a connection, or with one that came too late to be used."""
+        if self.transport is not None:
+            self.transport.abort()  # rather than a farewell that nobody waits for
+        self._end()
+
+    def _end(self) -> None:
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -69,7 +75,7 @@ async def connect(
             lambda: handler, sock=sock, ssl=ssl, server_hostname=server_hostname if ssl else None
         )
     except BaseException:
-        handler.let_go()
+        handler.give_up()
         raise
     return transport
 

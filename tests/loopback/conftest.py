@@ -14,6 +14,8 @@ import trustme
 from connect_tunnel import Proxy
 from connect_tunnel.testing import LoopbackProxy
 
+from .shells import nothing_left
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,6 +50,13 @@ def cafile(ca: trustme.CA, tmp_path: Path) -> str:
     path = tmp_path / "ca.pem"
     ca.cert_pem.write_to_path(path)
     return str(path)
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """Named first, it holds for the servers that a test names after it, too."""
+    with nothing_left():
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -97,6 +98,7 @@ async def get(session: ClientSession, url: str, **options: Any) -> str:
 # --- what works as it does without a proxy ---
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_get(  # noqa: PLR0913, PLR0917 - a fixture each
     run: Run,
@@ -108,16 +110,16 @@ def test_get(  # noqa: PLR0913, PLR0917 - a fixture each
 ) -> None:
     async def use() -> None:
         async with ClientSession(connector=TunnelConnector(through, ssl=client_context)) as session:
-            async with session.get(origin.url("/echo/hello", scheme)) as response:
+            async with session.get(origin.at("/echo/hello", scheme)) as response:
                 assert (response.status, await response.text()) == (200, "hello")
                 answer = proxy_response(response)
                 assert answer is not None
                 assert (answer.status, answer.reason) == (200, "Connection established")
             for tag in range(4):
-                assert await get(session, origin.url(f"/echo/{tag}", scheme)) == str(tag)
+                assert await get(session, origin.at(f"/echo/{tag}", scheme)) == str(tag)
 
-    with nothing_left():
-        run(use())
+    run(use())
+    assert guarded.wait_closed(10)
     # A connection is used again.
     assert len(guarded.requests) == len(set(origin.peers)) == 1
 
@@ -133,7 +135,7 @@ def test_websocket(
     async def use() -> None:
         async with (
             ClientSession(connector=TunnelConnector(through, ssl=client_context)) as session,
-            session.ws_connect(origin.url("/ws", scheme), max_msg_size=0) as websocket,
+            session.ws_connect(origin.at("/ws", scheme), max_msg_size=0) as websocket,
         ):
             assert proxy_response(websocket) is not None
             await websocket.send_str("hello")
@@ -156,28 +158,29 @@ def test_streams(
         size = 3_000_000
         async with ClientSession(connector=TunnelConnector(through, ssl=client_context)) as session:
             digest = hashlib.sha256()
-            async with session.get(origin.url(f"/bytes/{size}")) as response:
+            async with session.get(origin.at(f"/bytes/{size}")) as response:
                 async for data in response.content.iter_any():
                     digest.update(data)
             assert digest.hexdigest() == digest_of(size)
-            async with session.post(origin.url("/digest"), data=blocks()) as response:
+            async with session.post(origin.at("/digest"), data=blocks()) as response:
                 assert await response.text() == digest_of(40 * len(BLOCK))
 
     run(use())
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 def test_a_large_answer_that_is_not_read_is_not_waited_for(
-    run: Run, through: Proxy, guarded: LoopbackProxy, origin: WebOrigin
+    nothing_is_left: None, run: Run, through: Proxy, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     async def use() -> None:
         async with ClientSession(connector=TunnelConnector(through, ssl=False)) as session:
-            async with session.get(origin.url("/bytes/100000000")) as response:
+            async with session.get(origin.at("/bytes/100000000")) as response:
                 assert len(await response.content.readexactly(10)) == 10
-            assert await get(session, origin.url("/echo/x")) == "x"
+            assert await get(session, origin.at("/echo/x")) == "x"
 
-    with nothing_left(), took(0, 10):
+    with took(0, 20):
         run(use())
-    assert guarded.wait_closed()
+        assert guarded.wait_closed(10)
 
 
 def test_t23_fifty_at_once_none_crossed(
@@ -188,7 +191,7 @@ def test_t23_fifty_at_once_none_crossed(
     client_context: ssl.SSLContext,
 ) -> None:
     async def echoed(session: ClientSession, tag: int) -> None:
-        assert await get(session, origin.url(f"/echo/{tag}")) == str(tag)
+        assert await get(session, origin.at(f"/echo/{tag}")) == str(tag)
 
     async def use() -> None:
         connector = TunnelConnector(through, ssl=client_context, limit=50)
@@ -206,7 +209,7 @@ def test_limits(run: Run, through: Proxy, origin: WebOrigin, limits: Any) -> Non
         connector = TunnelConnector(through, ssl=False, **limits)
         async with ClientSession(connector=connector) as session, asyncio.TaskGroup() as tasks:
             for tag in range(20):
-                tasks.create_task(get(session, origin.url(f"/echo/{tag}")))
+                tasks.create_task(get(session, origin.at(f"/echo/{tag}")))
 
     run(use())
     assert len(set(origin.peers)) <= 3
@@ -220,7 +223,7 @@ def test_no_keep_alive(
         connector = TunnelConnector(through, ssl=False, **options)
         async with ClientSession(connector=connector) as session:
             for _ in range(3):
-                assert await get(session, origin.url("/echo/x")) == "x"
+                assert await get(session, origin.at("/echo/x")) == "x"
                 await asyncio.sleep(0.02)
 
     run(use())
@@ -243,7 +246,7 @@ def test_traces(run: Run, through: Proxy, origin: WebOrigin) -> None:
         connector = TunnelConnector(through, ssl=False)
         async with ClientSession(connector=connector, trace_configs=[config]) as session:
             for _ in range(2):
-                await get(session, origin.url("/echo/x"))
+                await get(session, origin.at("/echo/x"))
         return seen
 
     assert run(use()) == [
@@ -259,9 +262,9 @@ def test_t1_t3_each_hears_what_is_for_it(
     client_context: ssl.SSLContext,
 ) -> None:
     """Over two redirects to other hosts and schemes."""
-    last = origin.url("/echo/there", "http", "127.0.0.1")
-    middle = origin.url(f"/to?url={last}", "https", "127.0.0.1")
-    url = origin.url(f"/to?url={middle}", "http")
+    last = origin.at("/echo/there", "http", "127.0.0.1")
+    middle = origin.at(f"/to?url={last}", "https", "127.0.0.1")
+    url = origin.at(f"/to?url={middle}", "http")
 
     async def use() -> None:
         async with ClientSession(connector=TunnelConnector(through, ssl=client_context)) as session:
@@ -282,8 +285,13 @@ def test_t1_t3_each_hears_what_is_for_it(
 # --- TLS with the origin ---
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 def test_t6_the_name_is_the_origins(
-    run: Run, through: Proxy, ca: trustme.CA, client_context: ssl.SSLContext
+    run: Run,
+    through: Proxy,
+    guarded: LoopbackProxy,
+    ca: trustme.CA,
+    client_context: ssl.SSLContext,
 ) -> None:
     """And never the proxy's: its name, 127.0.0.1, does not count."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -293,13 +301,14 @@ def test_t6_the_name_is_the_origins(
     async def use() -> None:
         async with ClientSession(connector=TunnelConnector(through, ssl=client_context)) as session:
             with pytest.raises(aiohttp.ClientConnectorCertificateError, match="localhost"):
-                await get(session, origin.url())
+                await get(session, origin.at())
             assert origin.requests == []
             named = {"server_hostname": "elsewhere.test"}
-            assert await get(session, origin.url("/echo/x"), **named) == "x"
+            assert await get(session, origin.at("/echo/x"), **named) == "x"
 
-    with nothing_left(), WebOrigin(context) as origin:
+    with WebOrigin(context) as origin:
         run(use())
+        assert guarded.wait_closed(10)
 
 
 def test_context_of_a_request(
@@ -308,15 +317,22 @@ def test_context_of_a_request(
     async def use() -> None:
         async with ClientSession(connector=TunnelConnector(through)) as session:
             with pytest.raises(aiohttp.ClientConnectorCertificateError):
-                await get(session, origin.url("/echo/x"))
-            assert await get(session, origin.url("/echo/x"), ssl=client_context) == "x"
-            assert await get(session, origin.url("/echo/x"), ssl=False) == "x"
+                await get(session, origin.at("/echo/x"))
+            assert await get(session, origin.at("/echo/x"), ssl=client_context) == "x"
+            assert await get(session, origin.at("/echo/x"), ssl=False) == "x"
 
     run(use())
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("of", ["connector", "request"])
-def test_fingerprint(run: Run, through: Proxy, origin: WebOrigin, of: str) -> None:
+def test_fingerprint(
+    run: Run,
+    through: Proxy,
+    guarded: LoopbackProxy,
+    origin: WebOrigin,
+    of: str,
+) -> None:
     pem = ssl.get_server_certificate(("127.0.0.1", origin.https))
     found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).digest()
 
@@ -325,13 +341,14 @@ def test_fingerprint(run: Run, through: Proxy, origin: WebOrigin, of: str) -> No
         given: Any = {"ssl": pinned}
         if of == "request":
             async with ClientSession(connector=TunnelConnector(through)) as session:
-                return await get(session, origin.url("/echo/x"), **given)
+                return await get(session, origin.at("/echo/x"), **given)
         async with ClientSession(connector=TunnelConnector(through, **given)) as session:
-            return await get(session, origin.url("/echo/x"))
+            return await get(session, origin.at("/echo/x"))
 
     assert run(use(found)) == "x"
-    with nothing_left(), pytest.raises(aiohttp.ServerFingerprintMismatch) as caught:
+    with pytest.raises(aiohttp.ServerFingerprintMismatch) as caught:
         run(use(bytes(32)))
+    assert guarded.wait_closed(10)
     assert (caught.value.host, caught.value.got) == ("localhost", found)
 
 
@@ -375,7 +392,7 @@ async def wrong(via: Any, url: str = TARGET, tunnel_timeout: float = 20, **given
 def test_t4_a_refusal_is_not_the_origins_answer(run: Run) -> None:
     with ScriptedProxy(Receive(), Send(REFUSAL)) as proxy:
         error = run(wrong(proxy.url))
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
         assert proxy.received == proxy.heads
         assert proxy.connections == 1
     assert isinstance(error, aiohttp.ClientHttpProxyError)
@@ -395,7 +412,7 @@ def test_t5_a_refusal_that_points_elsewhere_is_not_followed(
     run: Run, scheme: str, origin: WebOrigin
 ) -> None:
     moved = (
-        f"HTTP/1.1 302 Found\r\nLocation: {origin.url('/echo/x', 'http')}\r\n"
+        f"HTTP/1.1 302 Found\r\nLocation: {origin.at('/echo/x', 'http')}\r\n"
         "Set-Cookie: who=proxy\r\nRefresh: 0\r\nContent-Length: 0\r\n\r\n"
     )
     with ScriptedProxy(Receive(), Send(moved.encode())) as proxy:
@@ -414,7 +431,7 @@ def test_t13_refusals_leave_nothing_behind(run: Run) -> None:
 
     with nothing_left(), LoopbackProxy(refuse=lambda _: REFUSAL) as proxy:
         run(use(proxy.url))
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
 
 
 # --- what else goes wrong ---
@@ -451,7 +468,7 @@ def test_a_direct_target(run: Run, origin: WebOrigin) -> None:
     async def use() -> None:
         async with (
             ClientSession(connector=TunnelConnector(Direct(), ssl=False)) as session,
-            session.get(origin.url("/echo/x")) as response,
+            session.get(origin.at("/echo/x")) as response,
         ):
             assert await response.text() == "x"
             assert proxy_response(response) is None
@@ -466,7 +483,7 @@ def test_a_direct_target(run: Run, origin: WebOrigin) -> None:
 def test_a_proxy_behind_a_unix_socket(run: Run, origin: WebOrigin, scheme: str) -> None:
     async def use(path: str) -> None:
         async with ClientSession(connector=TunnelConnector(f"unix://{path}", ssl=False)) as session:
-            assert await get(session, origin.url("/echo/x", scheme)) == "x"
+            assert await get(session, origin.at("/echo/x", scheme)) == "x"
 
     with LoopbackProxy() as proxy, behind_unix_socket(proxy.port) as path:
         run(use(path))
@@ -528,7 +545,7 @@ def test_after_the_connector_was_closed(run: Run, origin: WebOrigin) -> None:
         async with ClientSession(connector=connector) as session:
             await connector._dialer.aclose()  # as when it is closed in the middle of a request
             with pytest.raises(aiohttp.ClientConnectionError, match="closed"):
-                await get(session, origin.url("/echo/x", "http"))
+                await get(session, origin.at("/echo/x", "http"))
 
     run(use())
 
@@ -584,10 +601,11 @@ def test_what_the_network_calls_a_timeout(
         raise TimeoutError(110, "Connection timed out")
 
     monkeypatch.setattr("connect_tunnel.adapters.aiohttp.connect", connect)
-    error = run(wrong(Direct(), origin.url("/", "http")))
+    error = run(wrong(Direct(), origin.at("/", "http")))
     assert type(error) is aiohttp.ClientConnectorError
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 def test_t13_a_request_that_is_cancelled_gives_its_place_back(
     run: Run,
     through: Proxy,
@@ -601,16 +619,45 @@ def test_t13_a_request_that_is_cancelled_gives_its_place_back(
         connector = TunnelConnector(through, ssl=client_context, limit=1)
         async with ClientSession(connector=connector) as session:
             for turn in range(60):
-                task = asyncio.create_task(get(session, origin.url("/slow")))
+                task = asyncio.create_task(get(session, origin.at("/slow")))
                 await asyncio.sleep(0.0003 * turn)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            assert await get(session, origin.url("/echo/x")) == "x"
+            assert await get(session, origin.at("/echo/x")) == "x"
 
-    with nothing_left():
-        run(use())
-        assert guarded.wait_closed()
+    run(use())
+    assert guarded.wait_closed(10)
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+@pytest.mark.parametrize("tls", [False, True])
+def test_t13_a_transport_that_is_cancelled_as_it_begins(
+    run: Run, client_context: ssl.SSLContext, tls: bool, turns: int
+) -> None:
+    """Within its first turns of the loop, when asyncio has nothing yet to close it by."""
+
+    async def use(via: str) -> None:
+        tunnel = await open_tunnel_async("a.test:1", via=via)
+        handler = TunnelHandler(asyncio.get_running_loop(), None)
+        context = client_context if tls else None
+        connecting = asyncio.create_task(
+            connect(tunnel, handler, ssl=context, server_hostname="a.test", bridges=set())
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            (await connecting).abort()
+        # Not for want of time, and before the loop is closed.
+        for _ in range(100):
+            if proxy.wait_closed(0):
+                break
+            await asyncio.sleep(0.02)
+        assert proxy.wait_closed(0)
+
+    with nothing_left(), ScriptedProxy(Receive(), Send(OK)) as proxy:
+        run(use(proxy.url))
 
 
 @pytest.mark.parametrize("descriptors", ["many", "none"])
@@ -657,7 +704,7 @@ def test_no_descriptors_for_a_bridge(
     monkeypatch.setattr("connect_tunnel._async.bridge.socket_pair", no_descriptors)
     with ScriptedProxy(Receive(), Send(OK), ssl_context=server_context) as proxy:
         error = run(wrong(Proxy(proxy.url, ssl_context=client_context)))
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
     assert type(error) is aiohttp.ClientConnectorError
     assert "Too many open files" in str(error)
 
@@ -671,7 +718,7 @@ def test_where_from_and_with_what(run: Run, origin: WebOrigin) -> None:
         connector = TunnelConnector(url, local_address=("127.0.0.2", 0), socket_options=[option])
         async with (
             ClientSession(connector=connector) as session,
-            session.get(origin.url("/bytes/9999999", "http")) as response,
+            session.get(origin.at("/bytes/9999999", "http")) as response,
         ):
             assert response.connection is not None
             transport = response.connection.transport

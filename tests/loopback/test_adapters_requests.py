@@ -77,7 +77,7 @@ def session(through: Proxy, cafile: str) -> Iterator[requests.Session]:
 def test_get(
     session: requests.Session, guarded: LoopbackProxy, origin: WebOrigin, scheme: str
 ) -> None:
-    response = session.get(origin.url("/echo/hello?a=b", scheme), timeout=10)
+    response = session.get(origin.at("/echo/hello?a=b", scheme), timeout=10)
     assert (response.status_code, response.text) == (200, "hello")
     answer = proxy_response(response)
     assert answer is not None
@@ -90,7 +90,7 @@ def test_a_connection_is_used_again(
     session: requests.Session, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     for tag in range(5):
-        assert session.get(origin.url(f"/echo/{tag}"), timeout=10).text == str(tag)
+        assert session.get(origin.at(f"/echo/{tag}"), timeout=10).text == str(tag)
     assert len(guarded.requests) == len(set(origin.peers)) == 1
 
 
@@ -98,26 +98,26 @@ def test_a_session_that_was_closed_can_be_used_again(
     session: requests.Session, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     for _ in range(2):
-        assert session.get(origin.url("/echo/x"), timeout=10).text == "x"
+        assert session.get(origin.at("/echo/x"), timeout=10).text == "x"
         session.close()
-        assert guarded.wait_closed()
+        assert guarded.wait_closed(10)
 
 
 def test_streams(session: requests.Session, origin: WebOrigin) -> None:
     size = 3_000_000
     digest = hashlib.sha256()
-    with session.get(origin.url(f"/bytes/{size}"), stream=True, timeout=10) as response:
+    with session.get(origin.at(f"/bytes/{size}"), stream=True, timeout=10) as response:
         for data in response.iter_content(65536):
             digest.update(data)
     assert digest.hexdigest() == digest_of(size)
     blocks = (BLOCK for _ in range(40))
-    response = session.post(origin.url("/digest"), data=blocks, timeout=10)
+    response = session.post(origin.at("/digest"), data=blocks, timeout=10)
     assert response.text == digest_of(40 * len(BLOCK))
 
 
 def test_t23_fifty_at_once_none_crossed(session: requests.Session, origin: WebOrigin) -> None:
     def echoed(tag: int) -> bool:
-        return session.get(origin.url(f"/echo/{tag}"), timeout=20).text == str(tag)
+        return session.get(origin.at(f"/echo/{tag}"), timeout=20).text == str(tag)
 
     with ThreadPoolExecutor(50) as threads:
         assert all(threads.map(echoed, range(150)))
@@ -127,7 +127,7 @@ def test_no_more_than_the_pool_may_hold(through: Proxy, cafile: str, origin: Web
     with tunnelled(through, cafile, pool_maxsize=3, pool_block=True) as session:
 
         def get(tag: int) -> int:
-            return session.get(origin.url(f"/echo/{tag}"), timeout=20).status_code
+            return session.get(origin.at(f"/echo/{tag}"), timeout=20).status_code
 
         with ThreadPoolExecutor(10) as threads:
             assert set(threads.map(get, range(40))) == {200}
@@ -136,7 +136,7 @@ def test_no_more_than_the_pool_may_hold(through: Proxy, cafile: str, origin: Web
 
 def test_a_direct_target(cafile: str, origin: WebOrigin) -> None:
     with tunnelled(Direct(), cafile) as session:
-        response = session.get(origin.url("/echo/x"), timeout=10)
+        response = session.get(origin.at("/echo/x"), timeout=10)
     assert response.text == "x"
     assert proxy_response(response) is None
 
@@ -150,20 +150,20 @@ def test_t6_the_name_is_the_origins(session: requests.Session, ca: trustme.CA) -
     certificate = ca.issue_cert("127.0.0.1", "elsewhere.test")
     certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
     with WebOrigin(context) as origin, pytest.raises(SSLError, match="localhost") as caught:
-        session.get(origin.url(), timeout=10)
+        session.get(origin.at(), timeout=10)
     assert origin.requests == []
     assert proxy_response(caught.value) is None
 
 
 def test_t6_an_authority_that_is_not_trusted(through: Proxy, origin: WebOrigin) -> None:
     with tunnelled(through) as session, pytest.raises(SSLError, match="certificate"):
-        session.get(origin.url(), timeout=10)
+        session.get(origin.at(), timeout=10)
     assert origin.requests == []
 
 
 def test_no_verification_is_warned_of(session: requests.Session, origin: WebOrigin) -> None:
     with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
-        response = session.get(origin.url("/echo/x"), verify=False, timeout=10)
+        response = session.get(origin.at("/echo/x"), verify=False, timeout=10)
     assert response.text == "x"
 
 
@@ -178,10 +178,10 @@ def test_client_certificate(
     ca.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
     context.verify_mode = ssl.CERT_REQUIRED
     with WebOrigin(context) as origin:
-        response = session.get(origin.url("/echo/x"), cert=str(path), timeout=10)
+        response = session.get(origin.at("/echo/x"), cert=str(path), timeout=10)
         assert response.text == "x"
         with pytest.raises(requests.exceptions.ConnectionError):
-            session.get(origin.url("/echo/x"), timeout=10)
+            session.get(origin.at("/echo/x"), timeout=10)
 
 
 # --- other proxies than the adapter's ---
@@ -200,7 +200,7 @@ def test_the_adapter_decides(
         proxies = {"http": other, "https": other}
         for scheme in ("http", "https"):
             for given in (None, proxies):
-                url = origin.url("/echo/x", scheme)
+                url = origin.at("/echo/x", scheme)
                 assert session.get(url, proxies=given, timeout=10).text == "x"
     assert len(guarded.requests) == 2
 
@@ -217,9 +217,9 @@ def test_t1_no_login_for_a_proxy_reaches_an_origin(
     other = "http://alice:0p3n-sesame@127.0.0.1:1"
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("HTTP_PROXY" if by == "environment" else "UNUSED", other)
-    last = origin.url("/echo/there", "http", "127.0.0.1")
-    middle = origin.url(f"/to?url={last}", "http", "localhost")
-    url = origin.url(f"/to?url={middle}", "https", "127.0.0.1")
+    last = origin.at("/echo/there", "http", "127.0.0.1")
+    middle = origin.at(f"/to?url={last}", "http", "localhost")
+    url = origin.at(f"/to?url={middle}", "https", "127.0.0.1")
     proxies = {"http": other} if by == "proxies" else None
     response = session.get(url, proxies=proxies, timeout=10)
     assert response.text == "there"
@@ -235,7 +235,7 @@ def test_t1_what_a_caller_says_to_an_origin_is_left_alone(
 ) -> None:
     fields = {"Proxy-Authorization": "Basic bWluZQ=="}
     proxies = {"http": "http://alice:0p3n-sesame@127.0.0.1:1"}
-    url = origin.url("/echo/x", "http")
+    url = origin.at("/echo/x", "http")
     assert session.get(url, headers=fields, proxies=proxies, timeout=10).text == "x"
     [(_, _, seen)] = origin.requests
     assert seen["Proxy-Authorization"] == "Basic bWluZQ=="
@@ -245,7 +245,7 @@ def test_t3_what_is_for_the_origin_is_not_told_to_the_proxy(
     session: requests.Session, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     session.cookies.set("who", "me")
-    response = session.get(origin.url("/echo/x"), auth=("bob", "t0k3n"), timeout=10)
+    response = session.get(origin.at("/echo/x"), auth=("bob", "t0k3n"), timeout=10)
     assert response.status_code == 200
     [(_, _, seen)] = origin.requests
     assert seen["Cookie"] == "who=me"
@@ -262,7 +262,7 @@ def test_t4_a_refusal_is_not_the_origins_answer() -> None:
     with ScriptedProxy(Receive(), Send(REFUSAL)) as proxy, tunnelled(proxy.url) as session:
         with pytest.raises(ProxyError) as caught:
             session.get(TARGET, timeout=10)
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
         assert proxy.received == proxy.heads
         assert len(session.cookies) == 0
     error = caught.value
@@ -282,7 +282,7 @@ def test_t4_a_refusal_is_not_the_origins_answer() -> None:
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_t5_a_refusal_that_points_elsewhere_is_not_followed(scheme: str, origin: WebOrigin) -> None:
     moved = (
-        f"HTTP/1.1 302 Found\r\nLocation: {origin.url('/echo/x', 'http')}\r\n"
+        f"HTTP/1.1 302 Found\r\nLocation: {origin.at('/echo/x', 'http')}\r\n"
         "Set-Cookie: who=proxy\r\nRefresh: 0\r\nContent-Length: 0\r\n\r\n"
     )
     with (
@@ -313,7 +313,7 @@ def test_t13_a_refusal_leaves_nothing_behind() -> None:
             for _ in range(300):
                 with pytest.raises(ProxyError):
                     session.get(TARGET, timeout=10)
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
 
 
 # --- what else goes wrong ---
@@ -373,8 +373,8 @@ def test_a_silent_proxy_and_no_timeout_of_the_request() -> None:
 
 def test_an_origin_that_takes_its_time(session: requests.Session, origin: WebOrigin) -> None:
     with took(0.2, 8), pytest.raises(ReadTimeout):
-        session.get(origin.url("/slow"), timeout=(5, 0.3))
-    assert session.get(origin.url("/echo/x"), timeout=10).text == "x"
+        session.get(origin.at("/slow"), timeout=(5, 0.3))
+    assert session.get(origin.at("/echo/x"), timeout=10).text == "x"
 
 
 # --- secrets and pickles ---
@@ -392,7 +392,7 @@ def test_an_adapter_survives_a_pickle(cafile: str, origin: WebOrigin) -> None:
         with tunnelled(proxy.url, cafile, tunnel_timeout=7, pool_maxsize=3) as session:
             again = pickle.loads(pickle.dumps(session))
         with again:
-            response = again.get(origin.url("/echo/x"), timeout=10)
+            response = again.get(origin.at("/echo/x"), timeout=10)
         assert response.text == "x"
         assert proxy_response(response) is not None
     adapter = again.get_adapter(TARGET)
@@ -421,5 +421,5 @@ def test_an_error_that_is_being_handled_is_not_the_cause(
         raise TunnelError("of before")
     except TunnelError:
         with pytest.raises(ReadTimeout) as caught:
-            session.get(origin.url("/slow"), timeout=(5, 0.3))
+            session.get(origin.at("/slow"), timeout=(5, 0.3))
     assert not isinstance(caught.value.__cause__, TunnelError)

@@ -75,7 +75,7 @@ def pool(through: Proxy, cafile: str) -> Iterator[TunnelPoolManager]:
 def test_get(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin, scheme: str
 ) -> None:
-    url = origin.url("/echo/hello", scheme)
+    url = origin.at("/echo/hello", scheme)
     response = pool.request("GET", url)
     assert (response.status, response.data) == (200, b"hello")
     answer = proxy_response(response)
@@ -91,7 +91,7 @@ def test_a_connection_is_used_again(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     for tag in range(5):
-        response = pool.request("GET", origin.url(f"/echo/{tag}"))
+        response = pool.request("GET", origin.at(f"/echo/{tag}"))
         assert response.data == b"%d" % tag
         assert proxy_response(response) is not None
     assert len(guarded.requests) == len(set(origin.peers)) == 1
@@ -101,9 +101,9 @@ def test_a_pool_that_was_cleared_can_be_used_again(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     for _ in range(2):
-        assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+        assert pool.request("GET", origin.at("/echo/x")).data == b"x"
         pool.clear()
-        assert guarded.wait_closed()
+        assert guarded.wait_closed(10)
         pool.clear()
     assert len(guarded.requests) == 2
 
@@ -113,20 +113,20 @@ def test_a_connection_that_the_origin_has_ended_is_replaced(
 ) -> None:
     for _ in range(2):
         fields = {"Connection": "close"}
-        assert pool.request("GET", origin.url("/echo/x"), headers=fields).data == b"x"
+        assert pool.request("GET", origin.at("/echo/x"), headers=fields).data == b"x"
     assert len(guarded.requests) == 2
 
 
 def test_streams(pool: TunnelPoolManager, origin: WebOrigin) -> None:
     size = 3_000_000
-    response = pool.request("GET", origin.url(f"/bytes/{size}"), preload_content=False)
+    response = pool.request("GET", origin.at(f"/bytes/{size}"), preload_content=False)
     digest = hashlib.sha256()
     for data in response.stream(65536):
         digest.update(data)
     response.release_conn()
     assert digest.hexdigest() == digest_of(size)
     body = io.BytesIO(BLOCK * 40)
-    response = pool.request("POST", origin.url("/digest"), body=body)
+    response = pool.request("POST", origin.at("/digest"), body=body)
     assert response.data.decode() == digest_of(40 * len(BLOCK))
 
 
@@ -134,7 +134,7 @@ def test_t23_fifty_at_once_none_crossed(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     def echoed(tag: int) -> bool:
-        return pool.request("GET", origin.url(f"/echo/{tag}")).data == b"%d" % tag
+        return pool.request("GET", origin.at(f"/echo/{tag}")).data == b"%d" % tag
 
     with ThreadPoolExecutor(50) as threads:
         assert all(threads.map(echoed, range(150)))
@@ -144,7 +144,7 @@ def test_no_more_than_the_pool_may_hold(through: Proxy, cafile: str, origin: Web
     with TunnelPoolManager(through, ca_certs=cafile, maxsize=3, block=True) as pool:
 
         def get(tag: int) -> int:
-            return pool.request("GET", origin.url(f"/echo/{tag}")).status
+            return pool.request("GET", origin.at(f"/echo/{tag}")).status
 
         with ThreadPoolExecutor(10) as threads:
             assert set(threads.map(get, range(40))) == {200}
@@ -155,9 +155,9 @@ def test_t1_the_login_for_the_proxy_stays_with_it(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     """Over two redirects to other hosts and schemes."""
-    last = origin.url("/echo/there", "http", "127.0.0.1")
-    middle = origin.url(f"/to?url={last}", "https", "127.0.0.1")
-    url = origin.url(f"/to?url={middle}", "http")
+    last = origin.at("/echo/there", "http", "127.0.0.1")
+    middle = origin.at(f"/to?url={last}", "https", "127.0.0.1")
+    url = origin.at(f"/to?url={middle}", "http")
     response = pool.request("GET", url, retries=3)
     assert response.data == b"there"
     assert len(origin.requests) == len(guarded.requests) == 3
@@ -169,7 +169,7 @@ def test_t3_what_is_for_the_origin_is_not_told_to_the_proxy(
     pool: TunnelPoolManager, guarded: LoopbackProxy, origin: WebOrigin
 ) -> None:
     fields = {"Authorization": "Bearer t0k3n", "Cookie": "who=me", "X-Mine": "1"}
-    assert pool.request("GET", origin.url("/echo/x"), headers=fields).status == 200
+    assert pool.request("GET", origin.at("/echo/x"), headers=fields).status == 200
     [(_, _, seen)] = origin.requests
     assert fields.items() <= seen.items()
     [(_, head)] = guarded.requests
@@ -191,7 +191,7 @@ def test_t6_the_name_is_the_origins(pool: TunnelPoolManager, ca: trustme.CA) -> 
     """And never the proxy's: its name, 127.0.0.1, does not count."""
     with origin_named(ca, "127.0.0.1", "elsewhere.test") as origin:
         with pytest.raises(SSLError, match="localhost"):
-            pool.request("GET", origin.url())
+            pool.request("GET", origin.at())
         assert origin.requests == []
 
 
@@ -200,7 +200,7 @@ def test_t6_an_authority_that_is_not_trusted(through: Proxy, origin: WebOrigin) 
         TunnelPoolManager(through, retries=False) as pool,
         pytest.raises(SSLError, match="certificate"),
     ):
-        pool.request("GET", origin.url())
+        pool.request("GET", origin.at())
     assert origin.requests == []
 
 
@@ -211,32 +211,32 @@ def test_another_name(through: Proxy, cafile: str, ca: trustme.CA, option: str) 
     wrong: dict[str, Any] = {**options, option: "other.test"}
     with origin_named(ca, "elsewhere.test") as origin:
         with TunnelPoolManager(through, **right) as pool:
-            assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+            assert pool.request("GET", origin.at("/echo/x")).data == b"x"
         with (
             TunnelPoolManager(through, **wrong) as pool,
             pytest.raises(SSLError, match=r"other\.test"),
         ):
-            pool.request("GET", origin.url("/echo/x"))
+            pool.request("GET", origin.at("/echo/x"))
 
 
 def test_fingerprint(through: Proxy, pool: TunnelPoolManager, origin: WebOrigin) -> None:
-    response = pool.request("GET", origin.url("/echo/x"), preload_content=False)
+    response = pool.request("GET", origin.at("/echo/x"), preload_content=False)
     connection: Any = response.connection
     found = hashlib.sha256(connection.sock.getpeercert(binary_form=True)).hexdigest()
     response.drain_conn()
     response.release_conn()
     with TunnelPoolManager(through, assert_fingerprint=found, cert_reqs="NONE") as pinned:
-        assert pinned.request("GET", origin.url("/echo/x")).data == b"x"
+        assert pinned.request("GET", origin.at("/echo/x")).data == b"x"
     with (
         TunnelPoolManager(through, assert_fingerprint="00" * 32, retries=False) as pinned,
         pytest.raises(SSLError),
     ):
-        pinned.request("GET", origin.url("/echo/x"))
+        pinned.request("GET", origin.at("/echo/x"))
 
 
 def test_no_verification_is_warned_of(through: Proxy, origin: WebOrigin) -> None:
     with TunnelPoolManager(through, cert_reqs="NONE") as pool, pytest.warns(InsecureRequestWarning):
-        assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+        assert pool.request("GET", origin.at("/echo/x")).data == b"x"
 
 
 def test_context_and_versions(
@@ -247,13 +247,13 @@ def test_context_and_versions(
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with WebOrigin(context) as origin:
         with TunnelPoolManager(through, ssl_context=client_context) as pool:
-            assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+            assert pool.request("GET", origin.at("/echo/x")).data == b"x"
         newer: dict[str, Any] = {"ssl_minimum_version": ssl.TLSVersion.TLSv1_3}
         with (
             TunnelPoolManager(through, ca_certs=cafile, retries=False, **newer) as pool,
             pytest.raises(SSLError),
         ):
-            pool.request("GET", origin.url("/echo/x"))
+            pool.request("GET", origin.at("/echo/x"))
 
 
 def test_client_certificate(through: Proxy, cafile: str, ca: trustme.CA, tmp_path: Path) -> None:
@@ -266,12 +266,12 @@ def test_client_certificate(through: Proxy, cafile: str, ca: trustme.CA, tmp_pat
     context.verify_mode = ssl.CERT_REQUIRED
     with WebOrigin(context) as origin:
         with TunnelPoolManager(through, ca_certs=cafile, cert_file=str(path)) as pool:
-            assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+            assert pool.request("GET", origin.at("/echo/x")).data == b"x"
         with (
             TunnelPoolManager(through, ca_certs=cafile, retries=False) as pool,
             pytest.raises(urllib3.exceptions.HTTPError),
         ):
-            pool.request("GET", origin.url("/echo/x"))
+            pool.request("GET", origin.at("/echo/x"))
 
 
 # --- refusals ---
@@ -281,7 +281,7 @@ def test_t4_a_refusal_is_not_the_origins_answer() -> None:
     with ScriptedProxy(Receive(), Send(REFUSAL)) as proxy, TunnelPoolManager(proxy.url) as pool:
         with pytest.raises(MaxRetryError) as caught:
             pool.request("GET", TARGET)
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
         # Nothing followed the CONNECT, and it was asked once: that answer will not change.
         assert proxy.received == proxy.heads
         assert proxy.connections == 1
@@ -312,7 +312,7 @@ def test_t4_a_refusal_without_retries() -> None:
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_t5_a_refusal_that_points_elsewhere_is_not_followed(scheme: str, origin: WebOrigin) -> None:
     moved = (
-        f"HTTP/1.1 302 Found\r\nLocation: {origin.url('/echo/x', 'http')}\r\n"
+        f"HTTP/1.1 302 Found\r\nLocation: {origin.at('/echo/x', 'http')}\r\n"
         "Refresh: 0\r\nContent-Length: 0\r\n\r\n"
     )
     with (
@@ -345,20 +345,21 @@ def test_t13_a_refusal_leaves_nothing_behind() -> None:
             for _ in range(300):
                 with pytest.raises(MaxRetryError):
                     pool.request("GET", TARGET, pool_timeout=5)
-        assert proxy.wait_closed()
+        assert proxy.wait_closed(10)
 
 
+@pytest.mark.usefixtures("nothing_is_left")
 def test_t13_a_tunnel_without_tls_leaves_nothing_behind(
-    through: Proxy, ca: trustme.CA, cafile: str
+    through: Proxy, guarded: LoopbackProxy, ca: trustme.CA, cafile: str
 ) -> None:
     with (
-        nothing_left(),
         origin_named(ca, "elsewhere.test") as origin,
         TunnelPoolManager(through, ca_certs=cafile, retries=False) as pool,
     ):
         for _ in range(20):
             with pytest.raises(SSLError):
-                pool.request("GET", origin.url())
+                pool.request("GET", origin.at())
+        assert guarded.wait_closed(10)
 
 
 # --- what else goes wrong ---
@@ -415,7 +416,7 @@ def test_a_direct_target_that_is_not_there() -> None:
 
 def test_a_direct_target(cafile: str, origin: WebOrigin) -> None:
     with TunnelPoolManager(Direct(), ca_certs=cafile) as pool:
-        response = pool.request("GET", origin.url("/echo/x"))
+        response = pool.request("GET", origin.at("/echo/x"))
     assert response.data == b"x"
     assert proxy_response(response) is None
 
@@ -498,8 +499,8 @@ def test_a_silent_origin_in_tls() -> None:
 
 def test_an_origin_that_takes_its_time(pool: TunnelPoolManager, origin: WebOrigin) -> None:
     with took(0.2, 8), pytest.raises(ReadTimeoutError):
-        pool.request("GET", origin.url("/slow"), timeout=urllib3.Timeout(connect=5, read=0.3))
-    assert pool.request("GET", origin.url("/echo/x")).data == b"x"
+        pool.request("GET", origin.at("/slow"), timeout=urllib3.Timeout(connect=5, read=0.3))
+    assert pool.request("GET", origin.at("/echo/x")).data == b"x"
 
 
 def test_a_timeout_is_tried_again() -> None:
@@ -522,7 +523,7 @@ def test_where_from_and_with_what(origin: WebOrigin) -> None:
         "socket_options": [(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)],
     }
     with LoopbackProxy() as proxy, TunnelPoolManager(proxy.url, **options) as pool:
-        response = pool.request("GET", origin.url("/echo/x", "http"), preload_content=False)
+        response = pool.request("GET", origin.at("/echo/x", "http"), preload_content=False)
         connection: Any = response.connection
         assert connection.sock.getsockname()[0] == "127.0.0.2"
         assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 65536
@@ -556,7 +557,7 @@ def test_two_threads_after_a_clear_share_a_way(
 
         def get(tag: int) -> bytes:
             ready.wait(5)
-            return pool.request("GET", origin.url(f"/echo/{tag}")).data
+            return pool.request("GET", origin.at(f"/echo/{tag}")).data
 
         with ThreadPoolExecutor(8) as threads:
             assert sorted(threads.map(get, range(8))) == [b"%d" % tag for tag in range(8)]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WSMsgType, web
+
+from connect_tunnel.testing import TLSPeer
+from connect_tunnel.testing._relay import join
+from connect_tunnel.testing._server import LoopbackServer
 
 if TYPE_CHECKING:
     import ssl
@@ -19,8 +24,11 @@ if TYPE_CHECKING:
 BLOCK: Final = bytes(range(256)) * 256  # 64 KiB
 
 
-class WebOrigin:
-    """Serves on 127.0.0.1 in a thread of its own, for as long as a `with` block lasts.
+class WebOrigin(LoopbackServer):
+    """Serves in threads of its own, for as long as a `with` block lasts.
+
+    The server is aiohttp's, for http; https comes to it through `TLSPeer`, as asyncio's own TLS
+    leaves transports open that a client has turned away from.
 
     Attributes:
         http, https: Its two ports.
@@ -29,34 +37,53 @@ class WebOrigin:
     """
 
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
-        self.http = self.https = 0
+        super().__init__(ssl_context)
+        self.http = 0
         self.requests: Final[list[tuple[str, str, dict[str, str]]]] = []
         self.peers: Final[list[object]] = []
-        self._ssl_context = ssl_context
         self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve_http()))
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+
+    @property
+    def https(self) -> int:
+        return self.port
 
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+        super().__exit__(exc_type, exc, traceback)
 
-    def url(self, path: str = "/", scheme: str = "https", host: str = "localhost") -> str:
+    def at(self, path: str = "/", scheme: str = "https", host: str = "localhost") -> str:
         port = self.https if scheme in {"https", "wss"} else self.http
         return f"{scheme}://{host}:{port}{path}"
 
-    async def _serve(self) -> None:
+    def _serve(self) -> None:
+        while sock := self._listener.accept():
+            self._listener.spawn(self._meet, sock)
+
+    def _meet(self, sock: socket.socket) -> None:
+        self._listener.run(self._talk, sock)
+        self._listener.release(sock)
+
+    def _talk(self, sock: socket.socket) -> None:
+        assert self._ssl_context is not None
+        client = TLSPeer(sock, self._ssl_context)
+        with socket.create_connection((self.host, self.http)) as server:
+            join(client, server)
+
+    async def _serve_http(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         app = web.Application(client_max_size=1 << 30)
@@ -66,15 +93,12 @@ class WebOrigin:
         app.router.add_route("*", "/to", _redirect)
         app.router.add_route("*", "/slow", _slow)
         app.router.add_route("*", "/ws", _websocket)
-        app.router.add_route("*", "/status/{code}", _status)
         app.middlewares.append(self._note)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            for name, context in (("http", None), ("https", self._ssl_context)):
-                site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-                await site.start()
-                setattr(self, name, runner.addresses[-1][1])
+            await web.TCPSite(runner, self.host, 0).start()
+            self.http = runner.addresses[0][1]
             self._ready.set()
             await self._stop.wait()
         finally:
@@ -89,11 +113,14 @@ class WebOrigin:
 
 
 async def _let_go(loop: Any) -> None:
-    """Close what asyncio leaves open: the ends of TLS that the client has not answered."""
-    for transport in list(loop._transports.values()):
-        if transport._protocol is not None:  # which it has until it is closed
+    """Close what is still to be sent to clients that do not read it, or came last."""
+    for _ in range(400):
+        await asyncio.sleep(0.005)
+        transports = [each for each in list(loop._transports.values()) if each._sock is not None]
+        if not transports:
+            break
+        for transport in transports:
             transport.abort()
-    await asyncio.sleep(0.01)
 
 
 async def _send(request: web.Request) -> web.StreamResponse:
@@ -125,10 +152,6 @@ async def _redirect(request: web.Request) -> web.Response:
 async def _slow(_request: web.Request) -> web.Response:
     await asyncio.sleep(60)
     return web.Response()
-
-
-async def _status(request: web.Request) -> web.Response:
-    return web.Response(status=int(request.match_info["code"]))
 
 
 async def _websocket(request: web.Request) -> web.WebSocketResponse:

@@ -70,7 +70,7 @@ def test_get(run: Run, ring: Ring, entrance: Entrance, origin: WebOrigin, scheme
     async def use() -> None:
         async with tunnelled(ring, entrance.via(ring)) as session:
             for tag in range(3):
-                assert await get(session, origin.url(f"/echo/{tag}", scheme)) == str(tag)
+                assert await get(session, origin.at(f"/echo/{tag}", scheme)) == str(tag)
 
     run(use())
     assert len(set(origin.peers)) == 1
@@ -83,7 +83,7 @@ def test_websocket(
     async def use() -> None:
         async with (
             tunnelled(ring, entrance.via(ring)) as session,
-            session.ws_connect(origin.url("/ws", scheme), max_msg_size=0) as websocket,
+            session.ws_connect(origin.at("/ws", scheme), max_msg_size=0) as websocket,
         ):
             for size in (1, 1_000_000):
                 await websocket.send_bytes(bytes(size))
@@ -102,12 +102,12 @@ def test_a_hundred_megabytes_each_way(
     async def use() -> None:
         async with tunnelled(ring, entrance.via(ring)) as session:
             digest = hashlib.sha256()
-            async with session.get(origin.url(f"/bytes/{SIZE}")) as response:
+            async with session.get(origin.at(f"/bytes/{SIZE}")) as response:
                 async for data in response.content.iter_any():
                     digest.update(data)
             expected = digest_of(SIZE)
             assert digest.hexdigest() == expected
-            async with session.post(origin.url("/digest"), data=blocks()) as response:
+            async with session.post(origin.at("/digest"), data=blocks()) as response:
                 assert await response.text() == expected
 
     run(use())
@@ -117,7 +117,7 @@ def test_t23_two_hundred_tasks_none_crossed(
     run: Run, ring: Ring, entrance: Entrance, origin: WebOrigin
 ) -> None:
     async def echoed(session: ClientSession, tag: int) -> None:
-        assert await get(session, origin.url(f"/echo/{tag}")) == str(tag)
+        assert await get(session, origin.at(f"/echo/{tag}")) == str(tag)
 
     async def use() -> None:
         async with (
@@ -154,7 +154,7 @@ def test_a_password_that_is_wrong(
     async def use() -> None:
         async with tunnelled(ring, entrance.via(ring, auth=(USER, "open sesame"))) as session:
             with pytest.raises(aiohttp.ClientHttpProxyError) as caught:
-                await get(session, origin.url())
+                await get(session, origin.at())
         assert isinstance(caught.value.__cause__, ProxyAuthenticationRequired)
         assert "sesame" not in f"{caught.value} {caught.value!r}"
 
@@ -168,11 +168,11 @@ def test_cancelled_requests_give_their_places_back(
     async def use() -> None:
         async with tunnelled(ring, entrance.via(ring), limit=2) as session:
             for turn in range(20):
-                task = asyncio.create_task(get(session, origin.url("/slow")))
+                task = asyncio.create_task(get(session, origin.at("/slow")))
                 await asyncio.sleep(0.002 * turn)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            assert await get(session, origin.url("/echo/x")) == "x"
+            assert await get(session, origin.at("/echo/x")) == "x"
 
     run(use())

@@ -59,7 +59,7 @@ def session(ring: Ring, entrance: Entrance) -> Iterator[requests.Session]:
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_get(session: requests.Session, origin: WebOrigin, scheme: str) -> None:
     for tag in range(3):
-        response = session.get(origin.url(f"/echo/{tag}", scheme), timeout=10)
+        response = session.get(origin.at(f"/echo/{tag}", scheme), timeout=10)
         assert response.text == str(tag)
         answer = proxy_response(response)
         assert answer is not None
@@ -69,19 +69,19 @@ def test_get(session: requests.Session, origin: WebOrigin, scheme: str) -> None:
 
 def test_a_hundred_megabytes_each_way(session: requests.Session, origin: WebOrigin) -> None:
     digest = hashlib.sha256()
-    with session.get(origin.url(f"/bytes/{SIZE}"), stream=True, timeout=30) as response:
+    with session.get(origin.at(f"/bytes/{SIZE}"), stream=True, timeout=30) as response:
         for data in response.iter_content(1 << 18):
             digest.update(data)
     expected = digest_of(SIZE)
     assert digest.hexdigest() == expected
     blocks = (BLOCK for _ in range(SIZE // len(BLOCK)))
-    response = session.post(origin.url("/digest"), data=blocks, timeout=30)
+    response = session.post(origin.at("/digest"), data=blocks, timeout=30)
     assert response.text == expected
 
 
 def test_t23_fifty_threads_none_crossed(session: requests.Session, origin: WebOrigin) -> None:
     def echoed(tag: int) -> bool:
-        return session.get(origin.url(f"/echo/{tag}"), timeout=30).text == str(tag)
+        return session.get(origin.at(f"/echo/{tag}"), timeout=30).text == str(tag)
 
     with ThreadPoolExecutor(50) as threads:
         assert all(threads.map(echoed, range(200)))
@@ -89,8 +89,8 @@ def test_t23_fifty_threads_none_crossed(session: requests.Session, origin: WebOr
 
 
 def test_redirects_across_hosts(session: requests.Session, origin: WebOrigin) -> None:
-    last = origin.url("/echo/there", "http", "127.0.0.1")
-    url = origin.url(f"/to?url={last}", "https", "localhost")
+    last = origin.at("/echo/there", "http", "127.0.0.1")
+    url = origin.at(f"/to?url={last}", "https", "localhost")
     response = session.get(url, timeout=10)
     assert (response.text, len(response.history)) == ("there", 1)
     assert "proxy-authorization" not in str(origin.requests).lower()
@@ -111,7 +111,7 @@ def test_a_refusal_with_its_page(session: requests.Session, ring: Ring) -> None:
 def test_a_password_that_is_wrong(ring: Ring, entrance: Entrance, origin: WebOrigin) -> None:
     via = entrance.via(ring, auth=(USER, "open sesame"))
     with tunnelled(ring, via) as session, pytest.raises(ProxyError) as caught:
-        session.get(origin.url(), timeout=10)
+        session.get(origin.at(), timeout=10)
     assert isinstance(caught.value.__cause__, ProxyAuthenticationRequired)
     assert "sesame" not in f"{caught.value} {caught.value!r}"
     assert origin.requests == []
@@ -120,13 +120,13 @@ def test_a_password_that_is_wrong(ring: Ring, entrance: Entrance, origin: WebOri
 def test_urllib3(ring: Ring, entrance: Entrance, origin: WebOrigin) -> None:
     authority = str(ring.target_authority.ca)
     with TunnelPoolManager(entrance.via(ring), ca_certs=authority, timeout=20) as pool:
-        response = pool.request("GET", origin.url("/echo/x"))
+        response = pool.request("GET", origin.at("/echo/x"))
         assert response.data == b"x"
         answer = urllib3_proxy_response(response)
         assert answer is not None
         assert answer.status == 200
         digest = hashlib.sha256()
-        response = pool.request("GET", origin.url(f"/bytes/{SIZE}"), preload_content=False)
+        response = pool.request("GET", origin.at(f"/bytes/{SIZE}"), preload_content=False)
         for data in response.stream(1 << 18):
             digest.update(data)
         response.release_conn()
