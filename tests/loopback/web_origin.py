@@ -61,9 +61,11 @@ class WebOrigin(LoopbackServer):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-        super().__exit__(exc_type, exc, traceback)
+        try:
+            super().__exit__(exc_type, exc, traceback)
+        finally:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
 
     def at(self, path: str = "/", scheme: str = "https", host: str = "localhost") -> str:
         port = self.https if scheme in {"https", "wss"} else self.http
@@ -101,6 +103,8 @@ class WebOrigin(LoopbackServer):
             self.http = runner.addresses[0][1]
             self._ready.set()
             await self._stop.wait()
+            # asyncio loses a connection that is accepted while its server is closed.
+            await asyncio.sleep(0.02)
         finally:
             await runner.cleanup()
             await _let_go(self._loop)
