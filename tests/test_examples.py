@@ -14,11 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import requests
 import trustme
 
 import connect_tunnel
 from connect_tunnel.testing import LoopbackH2Proxy, LoopbackProxy
-from examples import https_get, https_get_async, refusal
+from examples import (
+    aiohttp_get,
+    https_get,
+    https_get_async,
+    refusal,
+    requests_get,
+    urllib3_get,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +65,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         def handle(self) -> None:
             with context.wrap_socket(self.request, server_side=True) as tls:
                 tls.sendall(PAGE)
-                tls.recv(65536)
                 with contextlib.suppress(OSError):  # the client may be gone
+                    tls.recv(65536)
                     tls.unwrap()
 
     with (
@@ -160,3 +168,31 @@ def test_refusal_for_want_of_a_password(capsys: pytest.CaptureFixture[str]) -> N
     with LoopbackProxy(auth=("alice", "s3cret")) as proxy:
         assert refusal.main(["localhost:1", "--via", proxy.url]) == 1
     assert capsys.readouterr().out == f"{proxy.url} wants a password first (Basic).\n"
+
+
+def test_requests_get(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    words = ["--via", world.via, "--cafile", world.cafile]
+    assert requests_get.main([f"https://{world.target}/", *words]) == 0
+    assert requests_get.main(["https://payroll.example.com/", *words]) == 1
+    assert capsys.readouterr().out == "200 OK: hello\n\nThe proxy says 403: Ask Bob.\n"
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests_get.main(["https://a.test/", "--via", "http://127.0.0.1:1"])
+
+
+def test_aiohttp_get(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--via", world.via, "--cafile", world.cafile]
+    page, other = f"https://{world.target}/", "https://payroll.example.com/"
+    assert aiohttp_get.main([page, other, *words]) == 0
+    shown = {f"{page} 200 OK: hello\n", f"{other} the proxy says 403: Ask Bob."}
+    out = capsys.readouterr().out
+    assert all(line in out for line in shown)
+
+
+def test_urllib3_get(world: World, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    words = ["--via", world.via, "--cafile", world.cafile]
+    assert urllib3_get.main([f"https://{world.target}/", *words]) == 0
+    sys.stdout.flush()
+    assert capfdbinary.readouterr().out == b"hello\n"

@@ -121,14 +121,28 @@ class AsyncDialer:
             self._pool = Pool(LoopBell)
         self._closed = False
 
-    async def open_tunnel(self, target: TargetLike) -> AsyncTunnel:
+    async def open_tunnel(
+        self,
+        target: TargetLike,
+        *,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> AsyncTunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel_async`.
+            timeout: Seconds for this one, where that is less than the dialer's total.
+            local_address: For this one, instead of the dialer's.
+            socket_options: For this one, set after the dialer's.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel_async` does.
         """
         self._check_open()
-        return await _open(self._driver(target), self._way)
+        driver = self._driver(target, timeout, local_address, socket_options)
+        return await _open(driver, self._way)
 
     async def request_tunnel(self, target: TargetLike) -> AsyncTunnel | AsyncRefusal:
         """Ask for a tunnel to the target, and take a refusal as a value.
@@ -154,10 +168,17 @@ class AsyncDialer:
         if self._pool is not None:
             self._pool.close()
 
-    def _driver(self, target: TargetLike) -> Driver:
+    def _driver(
+        self,
+        target: TargetLike,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> Driver:
         return Driver(
-            Target.parse(target), self._timeout, new_bell=LoopBell, pool=self._pool,
-            local_address=self._local_address, socket_options=self._socket_options,
+            Target.parse(target), self._timeout.within(timeout), new_bell=LoopBell, pool=self._pool,
+            local_address=local_address or self._local_address,
+            socket_options=(*self._socket_options, *socket_options),
         )  # fmt: skip
 
     def _check_open(self) -> None:

@@ -119,7 +119,7 @@ class AnyTarget:
         head = bytearray()
         while len(head) <= MAX_HEAD:
             while (seen := layer.peek_now()) is None:
-                await until_ready(client, READ)
+                await until_ready(Ready(client, READ))
             if not seen:
                 return None  # it went away, or only looked whether we are here
             before = len(head)

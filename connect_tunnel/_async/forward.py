@@ -238,7 +238,7 @@ class AsyncForwarder:
                 continue
             if client is not None:
                 return client
-            await until_ready(listener, READ)
+            await until_ready(Ready(listener, READ))
 
     async def _serve(self, client: socket.socket) -> None:
         try:

@@ -101,7 +101,7 @@ async def send_some(sock: socket.socket, data: memoryview) -> memoryview:
         try:
             return data[sock.send(data) :]
         except BlockingIOError:
-            await until_ready(sock, WRITE)
+            await until_ready(Ready(sock, WRITE))
 
 
 async def linger(sock: socket.socket) -> None:
@@ -117,7 +117,7 @@ async def linger(sock: socket.socket) -> None:
                     return
                 await checkpoint()
             except BlockingIOError:
-                await until_ready(sock, READ)
+                await until_ready(Ready(sock, READ))
 
 
 def reset(sock: socket.socket) -> None:

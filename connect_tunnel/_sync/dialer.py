@@ -120,14 +120,28 @@ class Dialer:
             self._pool = Pool(SocketBell)
         self._closed = False
 
-    def open_tunnel(self, target: TargetLike) -> Tunnel:
+    def open_tunnel(
+        self,
+        target: TargetLike,
+        *,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> Tunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel`.
+            timeout: Seconds for this one, where that is less than the dialer's total.
+            local_address: For this one, instead of the dialer's.
+            socket_options: For this one, set after the dialer's.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel` does.
         """
         self._check_open()
-        return _open(self._driver(target), self._way)
+        driver = self._driver(target, timeout, local_address, socket_options)
+        return _open(driver, self._way)
 
     def request_tunnel(self, target: TargetLike) -> Tunnel | Refusal:
         """Ask for a tunnel to the target, and take a refusal as a value.
@@ -149,10 +163,17 @@ class Dialer:
         if self._pool is not None:
             self._pool.close()
 
-    def _driver(self, target: TargetLike) -> Driver:
+    def _driver(
+        self,
+        target: TargetLike,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> Driver:
         return Driver(
-            Target.parse(target), self._timeout, new_bell=SocketBell, pool=self._pool,
-            local_address=self._local_address, socket_options=self._socket_options,
+            Target.parse(target), self._timeout.within(timeout), new_bell=SocketBell, pool=self._pool,
+            local_address=local_address or self._local_address,
+            socket_options=(*self._socket_options, *socket_options),
         )  # fmt: skip
 
     def _check_open(self) -> None:

@@ -6,9 +6,21 @@ trustme's signatures name pyOpenSSL, which is not installed: pyright cannot know
 from __future__ import annotations
 
 import ssl
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+
+from connect_tunnel import Proxy
+from connect_tunnel.testing import LoopbackProxy
+
+from .shells import nothing_left
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .web_origin import WebOrigin
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +42,43 @@ def client_context(ca: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     ca.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
     return context
+
+
+@pytest.fixture
+def cafile(ca: trustme.CA, tmp_path: Path) -> str:
+    """What clients that take a file trust."""
+    path = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """Named first, it holds for the servers that a test names after it, too."""
+    with nothing_left():
+        yield
+
+
+@pytest.fixture
+def origin(server_context: ssl.SSLContext) -> Iterator[WebOrigin]:
+    from .web_origin import WebOrigin  # noqa: PLC0415 - aiohttp, for those who need it
+
+    with WebOrigin(server_context) as server:
+        yield server
+
+
+@pytest.fixture(params=["plain", "tls"])
+def guarded(
+    request: pytest.FixtureRequest, server_context: ssl.SSLContext
+) -> Iterator[LoopbackProxy]:
+    """A proxy that wants a password, reached in clear and by TLS."""
+    context = server_context if request.param == "tls" else None
+    with LoopbackProxy(auth=("alice", "s3cr3t-pw/9731"), ssl_context=context) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(guarded: LoopbackProxy, client_context: ssl.SSLContext) -> Proxy:
+    """The way through it."""
+    context = client_context if guarded.url.startswith("https") else None
+    return Proxy(guarded.url, auth=("alice", "s3cr3t-pw/9731"), ssl_context=context)

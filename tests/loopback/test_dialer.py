@@ -36,7 +36,7 @@ from connect_tunnel.testing import (
 )
 
 from .raw import OK
-from .shells import BACKENDS, nothing_left, took
+from .shells import BACKENDS, SHELLS, nothing_left, took
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +58,24 @@ def test_a_dialer_opens_tunnels_until_it_is_closed() -> None:
             assert tunnel.read(timeout=5) == b"x"
         dialer.close()
         assert [head.split()[1] for head in proxy.heads] == [b"a.test:1", b"b.test:2"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_one_opening_may_have_a_time_of_its_own(shell: str) -> None:
+    async def use() -> None:
+        async with AsyncDialer(proxy.url, timeout=30) as dialer:
+            await dialer.open_tunnel("a.test:1", timeout=0.1)
+
+    def use_it() -> None:
+        with Dialer(proxy.url, timeout=30) as dialer:
+            dialer.open_tunnel("a.test:1", timeout=0.1)
+
+    with (
+        ScriptedProxy(Receive(), Wait(30)) as proxy,
+        took(0, 5),
+        pytest.raises(TunnelTimeout, match=r"within 0\.1 s"),
+    ):
+        use_it() if shell == "sync" else anyio.run(use, backend=shell)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -93,6 +93,15 @@ def test_https_get_async(  # noqa: PLR0913, PLR0917 - a fixture each
     assert example("https_get_async.py", *words) == f"{where} HTTP/1.1 404 Not Found\n" * 2
 
 
+@pytest.mark.parametrize("name", ["requests_get.py", "aiohttp_get.py", "urllib3_get.py"])
+def test_get(  # noqa: PLR0913, PLR0917 - a fixture each
+    ring: Ring, start: Start, example: Example, via: str, cafile: str, name: str
+) -> None:
+    start(HTTPS)
+    page = f"https://{target(ring, Port.HTTPS)}/page"
+    assert ORIGIN_PAGE[:100].decode() in example(name, page, "--via", via, cafile)
+
+
 def test_imap(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
     start(DOVECOT)
     words = [target(ring, Port.IMAPS), USER, "--via", via, cafile]
