@@ -117,8 +117,21 @@ class AsyncDialer:
         self._socket_options: Final = tuple(socket_options)
         self._closed = False
 
-    async def open_tunnel(self, target: TargetLike) -> AsyncTunnel:
+    async def open_tunnel(
+        self,
+        target: TargetLike,
+        *,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> AsyncTunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel_async`.
+            timeout: Seconds for this one, where that is less than the dialer's total.
+            local_address: For this one, instead of the dialer's.
+            socket_options: For this one, set after the dialer's.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel_async` does.
@@ -127,9 +140,9 @@ class AsyncDialer:
         return await _open(
             Target.parse(target),
             self._way,
-            self._timeout,
-            self._local_address,
-            self._socket_options,
+            self._timeout.within(timeout),
+            local_address or self._local_address,
+            (*self._socket_options, *socket_options),
         )
 
     async def request_tunnel(self, target: TargetLike) -> AsyncTunnel | AsyncRefusal:

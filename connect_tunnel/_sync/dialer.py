@@ -113,8 +113,21 @@ class Dialer:
         self._socket_options: Final = tuple(socket_options)
         self._closed = False
 
-    def open_tunnel(self, target: TargetLike) -> Tunnel:
+    def open_tunnel(
+        self,
+        target: TargetLike,
+        *,
+        timeout: float | None = None,
+        local_address: tuple[str, int] | None = None,
+        socket_options: Sequence[SocketOption] = (),
+    ) -> Tunnel:
         """Open a tunnel to the target.
+
+        Args:
+            target: As for `connect_tunnel.open_tunnel`.
+            timeout: Seconds for this one, where that is less than the dialer's total.
+            local_address: For this one, instead of the dialer's.
+            socket_options: For this one, set after the dialer's.
 
         Raises:
             TunnelError: As `connect_tunnel.open_tunnel` does.
@@ -123,9 +136,9 @@ class Dialer:
         return _open(
             Target.parse(target),
             self._way,
-            self._timeout,
-            self._local_address,
-            self._socket_options,
+            self._timeout.within(timeout),
+            local_address or self._local_address,
+            (*self._socket_options, *socket_options),
         )
 
     def request_tunnel(self, target: TargetLike) -> Tunnel | Refusal:
