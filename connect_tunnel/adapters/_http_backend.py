@@ -59,9 +59,8 @@ class Backend(Generic[S]):
 
         Raises:
             ProxyError: Of the library: a proxy said no, or did not behave.
-            ConnectError: Of the library: it could not be reached.
+            ConnectError: Of the library: it could not be reached, or there is no such target.
             ConnectTimeout: Of the library.
-            LocalProtocolError: Of the library: there can be no such target.
         """
         try:
             tunnel = self._dialer.open_tunnel(
@@ -119,9 +118,8 @@ class AsyncBackend(Generic[S]):
 
         Raises:
             ProxyError: Of the library: a proxy said no, or did not behave.
-            ConnectError: Of the library: it could not be reached.
+            ConnectError: Of the library: it could not be reached, or there is no such target.
             ConnectTimeout: Of the library.
-            LocalProtocolError: Of the library: there can be no such target.
         """
         try:
             tunnel = await self._dialer.open_tunnel(

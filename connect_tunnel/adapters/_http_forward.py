@@ -11,7 +11,7 @@ with it; and an answer to a challenge is good for CONNECT alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connect_tunnel._errors import ProxyAuthenticationRequired
 from connect_tunnel._explain import challenges_of, excerpt
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from connect_tunnel._walk import Opened, Refused
 
     from ._http_stream import Library, Request, Response
-
-LONGEST_PAGE = 65536  # octets of a 407's body, as of a refusal's
 
 
 class Way(NamedTuple):
@@ -126,42 +124,64 @@ def _absolute(path: bytes, target: Target) -> bytes:
     return b"http://%b%b" % (authority, path.removeprefix(b"*"))
 
 
+class Page:
+    """The body of a 407, as much of it as is read of any refusal.
+
+    Attributes:
+        complete: Whether that is all of it.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self.response: Final = response
+        self.complete: bool = True
+        self._body = bytearray()
+
+    def is_full_with(self, part: bytes) -> bool:
+        """Take some more of it, if there is room."""
+        if len(self._body) + len(part) > _LONGEST_PAGE:
+            self.complete = False
+        self._body += part[: _LONGEST_PAGE - len(self._body)]
+        return not self.complete
+
+    def answer(self, secret: Secret[bytes] | None) -> ProxyResponse:
+        """The whole response, without the credentials that it may have told again."""
+        known = self.response.extensions
+        return ProxyResponse(
+            self.response.status,
+            known.get("reason_phrase", b"").decode("latin-1"),
+            known.get("http_version", b"HTTP/1.1").decode("ascii").removeprefix("HTTP/"),
+            b"".join(b"%b: %b\r\n" % field for field in self.response.headers),
+            body=without(bytes(self._body), secret),
+            complete=self.complete,
+        )
+
+
+_LONGEST_PAGE = 65536
+
+
 def rejection(
-    way: Way, target: Target, response: Response, body: bytes, secret: Secret[bytes] | None
+    way: Way, target: Target, page: Page, secret: Secret[bytes] | None
 ) -> ProxyAuthenticationRequired:
     """The error for a 407, which is always a proxy's (RFC 9110, 15.5.8).
 
     Args:
         way: The way.
         target: What was to be reached.
-        response: Of either library.
-        body: The first of its body.
-        secret: What it was sent.
+        page: What came back.
+        secret: What had been sent.
     """
-    page = without(body, secret)[:LONGEST_PAGE]
-    answer = ProxyResponse(
-        response.status,
-        response.extensions.get("reason_phrase", b"").decode("latin-1"),
-        response.extensions.get("http_version", b"HTTP/1.1").decode("ascii").removeprefix("HTTP/"),
-        b"".join(b"%b: %b\r\n" % field for field in response.headers),
-        body=page,
-        complete=len(body) <= LONGEST_PAGE,
-    )
+    answer = page.answer(secret)
     challenges = challenges_of(answer)
     offers = ", ".join(challenge.scheme for challenge in challenges[:4]) or "no scheme at all"
     done = "wants authentication for" if secret is None else "rejected the credentials for"
     said = f'; proxy said "{words}"' if (words := excerpt(answer)) else ""
-    proxy = way.hops[-1].proxy
+    hop = way.hops[-1]
     return ProxyAuthenticationRequired(
         f"{done} a request to {target}: it offers {ascii(offers)[1:-1]}{said}",
-        response=answer,
-        challenges=challenges,
-        phase="auth",
-        proxy_url=proxy.url,
-        hop=way.hops[-1].place,
-        target=str(target),
-        hint=_advice(sent=secret is not None, given=proxy.auth is not None),
-    )
+        response=answer, challenges=challenges, phase="auth", target=str(target),
+        proxy_url=hop.proxy.url, hop=hop.place,
+        hint=_advice(sent=secret is not None, given=hop.proxy.auth is not None),
+    )  # fmt: skip
 
 
 def _advice(*, sent: bool, given: bool) -> str:

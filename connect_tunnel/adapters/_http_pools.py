@@ -17,7 +17,7 @@ from connect_tunnel._route import Routed
 from connect_tunnel._target import Target
 from connect_tunnel.routing._health import is_unreached
 
-from ._http_forward import LONGEST_PAGE, absolute, credentials, forwards, rejection, ways_to
+from ._http_forward import Page, absolute, credentials, forwards, rejection, ways_to
 from ._http_opener import AsyncOpener, Opener, perform, perform_async
 from ._http_stream import OPENING, limit, translated
 
@@ -67,10 +67,12 @@ class _Pools:
         self._pools: Final[dict[Way, Any]] = {}
         self._lent: Final[Counter[Way]] = Counter()
         self._lock: Final = Lock()
-        names = ("ConnectError", "ConnectTimeout", "ProxyError")
-        self._opening_errors: Final[tuple[type[Exception], ...]] = tuple(
-            getattr(library, name) for name in names
-        )
+        self._opening_errors: Final = (
+            library.ConnectError, library.ConnectTimeout, library.ProxyError
+        )  # fmt: skip
+        self._reading_errors: Final = (
+            library.NetworkError, library.ProtocolError, library.TimeoutException
+        )  # fmt: skip
 
     def _ways_of_its_own(self, request: Request) -> bool:
         """Whether a request goes other ways than to the tunnels."""
@@ -181,15 +183,16 @@ class Pools(_Pools):
     def _reject(
         self, way: Way, target: Target, response: Response, secret: Secret[bytes] | None
     ) -> NoReturn:
-        body = b""
+        page = Page(response)
         try:
             for part in response.iter_stream():
-                body += part
-                if len(body) > LONGEST_PAGE:
-                    break
+                if page.is_full_with(part):
+                    response.close()  # upon which the reading fails: generators end so
+        except self._reading_errors:
+            page.complete = False
         finally:
             response.close()
-        self._fail(rejection(way, target, response, body, secret))
+        self._fail(rejection(way, target, page, secret))
 
     def _perform(self, program: Program[T], target: Target, request: Request) -> T:
         try:
@@ -253,15 +256,16 @@ class AsyncPools(_Pools):
     async def _reject(
         self, way: Way, target: Target, response: Response, secret: Secret[bytes] | None
     ) -> NoReturn:
-        body = b""
+        page = Page(response)
         try:
             async for part in response.aiter_stream():
-                body += part
-                if len(body) > LONGEST_PAGE:
-                    break
+                if page.is_full_with(part):
+                    await response.aclose()  # upon which the reading fails: generators end so
+        except self._reading_errors:
+            page.complete = False
         finally:
             await response.aclose()
-        self._fail(rejection(way, target, response, body, secret))
+        self._fail(rejection(way, target, page, secret))
 
     async def _perform(self, program: Program[T], target: Target, request: Request) -> T:
         try:

@@ -13,7 +13,6 @@ import anyio
 
 from connect_tunnel._errors import (
     InvalidProxy,
-    InvalidTarget,
     ProxyMisbehaved,
     ProxyTLSError,
     TunnelError,
@@ -34,10 +33,10 @@ Response: TypeAlias = Any
 Table: TypeAlias = "tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...]"
 
 # What of ours becomes what of theirs: the first row that fits. A proxy that cannot be reached is
-# a ConnectError, which is what `retries` tries again; what a proxy says or does is not.
+# a ConnectError, which is what `retries` tries again; what a proxy says or does is not. A target
+# that cannot be is a ConnectError as well, as it is without a proxy.
 OPENING: Final[Table] = (
     (TimeoutError, "ConnectTimeout"),
-    (InvalidTarget, "LocalProtocolError"),
     ((InvalidProxy, ProxyMisbehaved, ProxyTLSError, TunnelRefused), "ProxyError"),
     (TunnelError, "ConnectError"),
 )
