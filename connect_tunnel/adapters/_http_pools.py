@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import anyio
+
 from connect_tunnel._errors import TunnelError
 from connect_tunnel._route import Routed
 from connect_tunnel._target import Target
@@ -224,7 +226,7 @@ class AsyncPools(_Pools):
     async def handle_async_request(self, request: Request) -> Response:
         """Send a request, and return the response to it."""
         if not self._ways_of_its_own(request):
-            return _told(await self._tunnels.handle_async_request(request))
+            return _told(await _send_whole(self._tunnels, request))
         target = self._target(request)
         deciding = ways_to(target, self._way, forward=self._forward)
         ways = await self._perform(deciding, target, request)
@@ -244,7 +246,7 @@ class AsyncPools(_Pools):
             request = absolute(self._library, request, target, secret)
         try:
             with self._lend(way, AsyncOpener) as pool:
-                response = _told(await pool.handle_async_request(request))
+                response = _told(await _send_whole(pool, request))
         except self._opening_errors as error:
             self._report(way, _unreached(error))
             raise
@@ -289,3 +291,31 @@ class AsyncPools(_Pools):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+async def _send_whole(pool: Any, request: Request) -> Response:  # noqa: ANN401 - of either library
+    """Send a request, and leave no connection behind if that is cancelled."""
+    try:
+        return await pool.handle_async_request(request)
+    except Exception:
+        raise
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await _drop_lost(pool)
+        raise
+
+
+async def _drop_lost(pool: Any) -> None:  # noqa: ANN401 - of either library
+    """Drop connections that are taken, and by no request.
+
+    A pool that is cancelled between two steps forgets them: one that was assigned and not begun
+    with, one that is open and was sent nothing yet, or HTTP/2 that has not settled. Each keeps
+    its place for ever, with a proxy and without (httpcore 1.0.9, httpcore2 2.16.2).
+    """
+    taken = {id(request.connection) for request in pool._requests}
+    for connection in pool.connections:
+        if id(connection) not in taken and not (connection.is_idle() or connection.is_closed()):
+            pool._connections.remove(connection)
+            await connection.aclose()
+    # Whoever waits for a place is given it.
+    await pool._close_connections(pool._assign_requests_to_connections())

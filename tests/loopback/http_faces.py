@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Without one each transport would read the system's certificates, for 20 ms or more.
 TRUSTING_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-Request = tuple[str, str] | tuple[str, str, dict[str, Any]]
+Request = tuple[Any, ...]  # a method, a URL, and options if there are any
 
 
 class Face(NamedTuple):
@@ -55,7 +55,8 @@ class Face(NamedTuple):
             async with self.httpx.AsyncClient(**options) as client:
                 return [await outcome_async(client, *request) for request in requests]
 
-        return self.run(work)
+        responses: list[Any] = self.run(work)
+        return responses
 
     def while_open(
         self, transport: Any, url: str, look: Callable[[Any], None], *requests: Request
@@ -77,14 +78,16 @@ class Face(NamedTuple):
                 look(response)
                 return [await outcome_async(client, *request) for request in requests]
 
-        return self.run(work)
+        responses: list[Any] = self.run(work)
+        return responses
 
     def at_once(self, via: Any, requests: Sequence[Request], **settings: Any) -> list[Any]:
         """What each of many requests of one client comes to, all of them at the same time."""
         options = {"transport": self.transport(via, **settings), "timeout": 20}
         if self.shell == "sync":
             with self.httpx.Client(**options) as client, ThreadPoolExecutor(len(requests)) as pool:
-                return list(pool.map(lambda request: outcome(client, *request), requests))
+                futures = [pool.submit(outcome, client, *request) for request in requests]
+                return [future.result() for future in futures]
         got: dict[int, Any] = {}
 
         async def work() -> None:

@@ -36,6 +36,10 @@ class Answer(NamedTuple):
     body: bytes = b"hello"
 
 
+def echo(asked: Asked) -> Answer:
+    return Answer(body=asked.body or b"hello")
+
+
 class Origin(ThreadingHTTPServer):
     """Answers what `answer` makes of each request; the body of one for /unread it leaves unread.
 
@@ -49,7 +53,7 @@ class Origin(ThreadingHTTPServer):
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.context = context
-        self.answer = answer or (lambda asked: Answer(body=asked.body or b"hello"))
+        self.answer: Callable[[Asked], Answer] = answer or echo
         self.asked: list[Asked] = []
         self.stopping = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
@@ -76,13 +80,17 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 10
-    server: Origin
+    server: Origin  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def setup(self) -> None:
         if self.server.context is not None:
             self.request.settimeout(10)
             self.request = self.server.context.wrap_socket(self.request, server_side=True)
-        super().setup()
+        try:
+            super().setup()
+        except OSError:  # the client is gone
+            self.request.close()
+            raise
 
     def handle(self) -> None:
         chosen = self.server.context and self.request.selected_alpn_protocol()

@@ -96,12 +96,17 @@ def test_bodies_go_both_ways(face: Face) -> None:
 
 # --- who is asking ---
 
+
+def name_of(target: Target) -> dict[str, str]:
+    return {"Proxy-Authorization": target.host}
+
+
 CREDENTIALS: dict[str, tuple[Any, str | None]] = {
     "a password": ({"auth": LOGIN}, SAID),
     "Basic": ({"auth": Basic(*LOGIN)}, SAID),
     "Bearer": ({"auth": Bearer("t0ken", allow_cleartext=True)}, "Bearer t0ken"),
     "a field": ({"headers": {"Proxy-Authorization": "Own 1", "X-Team": "web"}}, "Own 1"),
-    "a callable": ({"headers": lambda target: {"Proxy-Authorization": f"{target.host}"}}, "a.test"),
+    "a callable": ({"headers": name_of}, "a.test"),
     "only when asked": ({"auth": Password(*LOGIN, preemptive=False)}, None),
     "Digest": ({"auth": Digest(*LOGIN)}, None),
     "nothing": ({}, None),

@@ -21,9 +21,9 @@ from connect_tunnel import (
     TunnelTimeout,
 )
 from connect_tunnel.routing import Decision, Environment, Router
-from connect_tunnel.testing import Close, LoopbackProxy, Receive, ScriptedProxy, Send, Wait
+from connect_tunnel.testing import Close, LoopbackProxy, Receive, ScriptedProxy, Send
 
-from .http_faces import FACES, Face
+from .http_faces import FACES, TRUSTING_NOBODY, Face
 from .http_origin import Answer, Origin
 from .raw import OK
 from .shells import nothing_left, refusing, took
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from connect_tunnel._steps import Program
     from connect_tunnel.testing import Step
 
+    from .http_faces import Request
     from .http_origin import Asked
 
 each_face = pytest.mark.parametrize("face", FACES, ids=str)
@@ -53,7 +54,10 @@ def test_each_response_has_the_answer_to_connect(
     http2 = version == "HTTP/2"
     server_context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     with nothing_left(), LoopbackProxy() as proxy, Origin(server_context) as origin:
-        requests = [("GET", origin.url()), ("POST", origin.url(), {"content": b"x" * 9})]
+        requests: list[Request] = [
+            ("GET", origin.url()),
+            ("POST", origin.url(), {"content": b"x" * 9}),
+        ]
         got = face.talk(proxy.url, *requests, verify=client_context, http2=http2)
     assert len(proxy.requests) == 1
     assert [response.content for response in got] == [b"hello", b"x" * 9]
@@ -78,9 +82,9 @@ GOES_WRONG: dict[str, tuple[list[Step], str, type[Exception]]] = {
     "refused": ([Receive(), Send(NO), Close()], "ProxyError", TunnelRefused),
     "garbled": ([Receive(), Send(b"nonsense\r\n\r\n")], "ProxyError", ProxyMisbehaved),
     "hung up": ([Receive(), Close()], "ProxyError", ProxyHungUp),
-    "silent": ([Receive(), Wait(9)], "ConnectTimeout", TunnelTimeout),
-    "silent TLS": ([Receive(), Send(OK), Wait(9)], "ConnectTimeout", TunnelTimeout),
-    "no TLS": ([Receive(), Send(OK + b"SSH-2.0-x\r\n"), Wait(9)], "ConnectError", TargetTLSError),
+    "silent": ([Receive()], "ConnectTimeout", TunnelTimeout),
+    "silent TLS": ([Receive(), Send(OK)], "ConnectTimeout", TunnelTimeout),
+    "no TLS": ([Receive(), Send(OK + b"SSH-2.0-x\r\n")], "ConnectError", TargetTLSError),
     "ended TLS": ([Receive(), Send(OK), Receive(b"\x03"), Close()], "ConnectError", TargetTLSError),
 }
 
@@ -131,8 +135,7 @@ def test_a_target_that_cannot_be(face: Face, url: str) -> None:
 
 @each_face
 def test_the_proxy_s_own_words(face: Face) -> None:
-    script = [Receive(), Send(NO), Close()]
-    with ScriptedProxy(*script) as proxy:
+    with ScriptedProxy(Receive(), Send(NO), Close()) as proxy:
         [error] = face.talk(proxy.url, ("GET", "https://a.test/"))
     assert error.__cause__.response.status == 403
     assert error.__cause__.response.body == b"Ask Bob."
@@ -155,7 +158,7 @@ def test_reading_has_its_own_time(
     server_context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     with nothing_left(), LoopbackProxy() as proxy, Origin(server_context, late) as origin:
         soon = {"timeout": face.httpx.Timeout(5, read=0.1)}
-        requests = [("GET", origin.url("/late"), soon), ("GET", origin.url())]
+        requests: list[Request] = [("GET", origin.url("/late"), soon), ("GET", origin.url())]
         error, got = face.talk(proxy.url, *requests, verify=client_context, http2=http2)
         origin.stopping.set()
     assert type(error) is face.httpx.ReadTimeout
@@ -172,7 +175,7 @@ def test_writing_has_its_own_time(
     server_context.set_alpn_protocols(["http/1.1"])
     with nothing_left(), LoopbackProxy() as proxy, Origin(server_context) as origin:
         options = {"content": bytes(1 << 25), "timeout": face.httpx.Timeout(5, write=0.2)}
-        requests = [("POST", origin.url("/unread"), options), ("GET", origin.url())]
+        requests: list[Request] = [("POST", origin.url("/unread"), options), ("GET", origin.url())]
         error, got = face.talk(proxy.url, *requests, verify=client_context)
     assert type(error) is face.httpx.WriteTimeout
     assert "localhost" in str(error)
@@ -197,7 +200,7 @@ def test_the_pool_has_its_own_time(
 @each_face
 def test_no_time_at_all(face: Face) -> None:
     """It is not ours to complain of a 0, which httpx takes."""
-    with ScriptedProxy(Receive(), Wait(9)) as proxy:
+    with ScriptedProxy(Receive()) as proxy:
         nothing = {"timeout": face.httpx.Timeout(0)}
         [error] = face.talk(proxy.url, ("GET", "https://a.test/", nothing))
     assert isinstance(error, face.httpx.TimeoutException)
@@ -311,10 +314,11 @@ def test_mounts_from_the_environment(
     with nothing_left(), ScriptedProxy(Receive(), Send(NO), Close()) as proxy:
         environ = {"HTTPS_PROXY": proxy.url, "NO_PROXY": "[::1], 127.0.0.0/8, bücher.example"}
         mounts = getattr(face.adapter, name)(environ, verify=client_context)
+        options = {"mounts": mounts, "trust_env": False, "verify": TRUSTING_NOBODY}
         with Origin(server_context) as origin, Origin() as plain:
             urls = ["https://a.test/", origin.url(host="127.0.0.1"), plain.url(host="127.0.0.1")]
-            requests = [("GET", url) for url in urls]
-            error, *got = face.use({"mounts": mounts, "trust_env": False}, requests)
+            requests: list[Request] = [("GET", url) for url in urls]
+            error, *got = face.use(options, requests)
         assert [head.split()[1] for head in proxy.heads] == [b"a.test:443"]
     assert isinstance(error.__cause__, TunnelRefused)
     assert [response.content for response in got] == [b"hello"] * 2
@@ -326,6 +330,7 @@ def test_mounts_go_before_those_of_the_library(face: Face, monkeypatch: pytest.M
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     name = "mounts_from_environment" + ("" if face.shell == "sync" else "_async")
     with ScriptedProxy(Receive(), Send(NO), Close()) as proxy:
-        mounts = getattr(face.adapter, name)({"HTTPS_PROXY": proxy.url})
-        [error] = face.use({"mounts": mounts}, [("GET", "https://a.test/")])
+        mounts = getattr(face.adapter, name)({"HTTPS_PROXY": proxy.url}, verify=TRUSTING_NOBODY)
+        options = {"mounts": mounts, "verify": TRUSTING_NOBODY}
+        [error] = face.use(options, [("GET", "https://a.test/")])
     assert isinstance(error.__cause__, TunnelRefused)
