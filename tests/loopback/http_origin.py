@@ -86,11 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.context is not None:
             self.request.settimeout(10)
             self.request = self.server.context.wrap_socket(self.request, server_side=True)
-        try:
-            super().setup()
-        except OSError:  # the client is gone
-            self.request.close()
-            raise
+        super().setup()
 
     def handle(self) -> None:
         chosen = self.server.context and self.request.selected_alpn_protocol()
