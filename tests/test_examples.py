@@ -13,12 +13,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import httpx
 import pytest
 import trustme
 
 import connect_tunnel
 from connect_tunnel.testing import LoopbackProxy
-from examples import https_get, https_get_async, refusal
+from examples import https_get, https_get_async, httpx_get, httpx_get_async, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,3 +155,24 @@ def test_refusal_for_want_of_a_password(capsys: pytest.CaptureFixture[str]) -> N
     with LoopbackProxy(auth=("alice", "s3cret")) as proxy:
         assert refusal.main(["localhost:1", "--via", proxy.url]) == 1
     assert capsys.readouterr().out == f"{proxy.url} wants a password first (Basic).\n"
+
+
+def test_httpx_get(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--via", world.via, "--cafile", world.cafile]
+    assert httpx_get.main([f"https://{world.target}/", *options]) == 0
+    assert capsys.readouterr().out == "The proxy said 200, and the server 200:\nhello\n\n"
+    assert httpx_get.main(["https://payroll.example.com/", *options]) == 1
+    assert capsys.readouterr().out == "The proxy said 403: Ask Bob.\n"
+    with pytest.raises(httpx.ProxyError):
+        httpx_get.main([f"https://{world.target}/", "--via", f"http://{world.target}"])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_httpx_get_async(world: World, capsys: pytest.CaptureFixture[str], backend: str) -> None:
+    urls = [f"https://{world.target}/", "https://payroll.example.com/"]
+    options = ["--via", world.via, "--cafile", world.cafile, "--backend", backend]
+    assert httpx_get_async.main([*urls, *options]) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        f"{urls[0]} 200 HTTP/1.1",
+        f"{urls[1]} refused: 403 Ask Bob.",
+    ]

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import httpcore
 
-from ._http_backend import AsyncBackend, Backend
-from ._http_stream import AsyncStream, Stream
+from . import _http_backend, _http_stream
 
 __all__ = ["AsyncTunnelBackend", "AsyncTunnelStream", "TunnelBackend", "TunnelStream"]
 
 
-class TunnelStream(Stream["TunnelStream"], httpcore.NetworkStream):
+class TunnelStream(_http_stream.Stream["TunnelStream"], httpcore.NetworkStream):
     """A tunnel as a `httpcore.NetworkStream`.
 
     `get_extra_info("proxy_response")` is the proxy's answer to CONNECT, a `ProxyResponse`.
@@ -33,7 +32,7 @@ class TunnelStream(Stream["TunnelStream"], httpcore.NetworkStream):
     _library = httpcore
 
 
-class AsyncTunnelStream(AsyncStream["AsyncTunnelStream"], httpcore.AsyncNetworkStream):
+class AsyncTunnelStream(_http_stream.AsyncStream["AsyncTunnelStream"], httpcore.AsyncNetworkStream):
     """A tunnel as a `httpcore.AsyncNetworkStream`.
 
     `get_extra_info("proxy_response")` is the proxy's answer to CONNECT, a `ProxyResponse`.
@@ -42,7 +41,7 @@ class AsyncTunnelStream(AsyncStream["AsyncTunnelStream"], httpcore.AsyncNetworkS
     _library = httpcore
 
 
-class TunnelBackend(Backend[TunnelStream], httpcore.NetworkBackend):
+class TunnelBackend(_http_backend.Backend[TunnelStream], httpcore.NetworkBackend):
     """Opens tunnels for a `httpcore.ConnectionPool`.
 
     Args:
@@ -53,7 +52,9 @@ class TunnelBackend(Backend[TunnelStream], httpcore.NetworkBackend):
     _stream = TunnelStream
 
 
-class AsyncTunnelBackend(AsyncBackend[AsyncTunnelStream], httpcore.AsyncNetworkBackend):
+class AsyncTunnelBackend(
+    _http_backend.AsyncBackend[AsyncTunnelStream], httpcore.AsyncNetworkBackend
+):
     """Opens tunnels for a `httpcore.AsyncConnectionPool`, on asyncio or trio.
 
     Args:

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import httpcore2
 
-from ._http_backend import AsyncBackend, Backend
-from ._http_stream import AsyncStream, Stream
+from . import _http_backend, _http_stream
 
 __all__ = ["AsyncTunnelBackend", "AsyncTunnelStream", "TunnelBackend", "TunnelStream"]
 
 
-class TunnelStream(Stream["TunnelStream"], httpcore2.NetworkStream):
+class TunnelStream(_http_stream.Stream["TunnelStream"], httpcore2.NetworkStream):
     """A tunnel as a `httpcore2.NetworkStream`.
 
     `get_extra_info("proxy_response")` is the proxy's answer to CONNECT, a `ProxyResponse`.
@@ -33,7 +32,9 @@ class TunnelStream(Stream["TunnelStream"], httpcore2.NetworkStream):
     _library = httpcore2
 
 
-class AsyncTunnelStream(AsyncStream["AsyncTunnelStream"], httpcore2.AsyncNetworkStream):
+class AsyncTunnelStream(
+    _http_stream.AsyncStream["AsyncTunnelStream"], httpcore2.AsyncNetworkStream
+):
     """A tunnel as a `httpcore2.AsyncNetworkStream`.
 
     `get_extra_info("proxy_response")` is the proxy's answer to CONNECT, a `ProxyResponse`.
@@ -42,7 +43,7 @@ class AsyncTunnelStream(AsyncStream["AsyncTunnelStream"], httpcore2.AsyncNetwork
     _library = httpcore2
 
 
-class TunnelBackend(Backend[TunnelStream], httpcore2.NetworkBackend):
+class TunnelBackend(_http_backend.Backend[TunnelStream], httpcore2.NetworkBackend):
     """Opens tunnels for a `httpcore2.ConnectionPool`.
 
     Args:
@@ -53,7 +54,9 @@ class TunnelBackend(Backend[TunnelStream], httpcore2.NetworkBackend):
     _stream = TunnelStream
 
 
-class AsyncTunnelBackend(AsyncBackend[AsyncTunnelStream], httpcore2.AsyncNetworkBackend):
+class AsyncTunnelBackend(
+    _http_backend.AsyncBackend[AsyncTunnelStream], httpcore2.AsyncNetworkBackend
+):
     """Opens tunnels for a `httpcore2.AsyncConnectionPool`, on asyncio or trio.
 
     Args:

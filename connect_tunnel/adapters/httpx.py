@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import httpcore
 import httpx
 
-from connect_tunnel.routing import Environment
+from connect_tunnel.routing import Environment as _Environment
 
-from ._httpx import AsyncTransport, Settings, Transport
-from .httpcore import AsyncTunnelBackend, TunnelBackend
+from . import _httpx
+from . import httpcore as _cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,9 @@ __all__ = [
 ]
 
 
-class TunnelTransport(Transport[httpx.Request, httpx.Response, httpx.Limits], httpx.HTTPTransport):
+class TunnelTransport(
+    _httpx.Transport[httpx.Request, httpx.Response, httpx.Limits], httpx.HTTPTransport
+):
     """Sends requests through a proxy.
 
     `response.extensions["proxy_response"]` is the proxy's answer to CONNECT, a `ProxyResponse`,
@@ -72,11 +74,11 @@ class TunnelTransport(Transport[httpx.Request, httpx.Response, httpx.Limits], ht
 
     _httpx = httpx
     _httpcore = httpcore
-    _backend = TunnelBackend
+    _backend = _cores.TunnelBackend
 
 
 class AsyncTunnelTransport(
-    AsyncTransport[httpx.Request, httpx.Response, httpx.Limits], httpx.AsyncHTTPTransport
+    _httpx.AsyncTransport[httpx.Request, httpx.Response, httpx.Limits], httpx.AsyncHTTPTransport
 ):
     """Sends requests through a proxy, on asyncio or trio.
 
@@ -92,11 +94,11 @@ class AsyncTunnelTransport(
 
     _httpx = httpx
     _httpcore = httpcore
-    _backend = AsyncTunnelBackend
+    _backend = _cores.AsyncTunnelBackend
 
 
 def mounts_from_environment(
-    environ: Mapping[str, str] | None = None, **settings: Unpack[Settings[httpx.Limits]]
+    environ: Mapping[str, str] | None = None, **settings: Unpack[_httpx.Settings[httpx.Limits]]
 ) -> dict[str, TunnelTransport]:
     """Transports that follow HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, for `mounts=`.
 
@@ -109,11 +111,11 @@ def mounts_from_environment(
         environ: The variables; without it the process's, as they are now.
         **settings: As for `TunnelTransport`.
     """
-    return dict.fromkeys(_SCHEMES, TunnelTransport(Environment(environ), **settings))
+    return dict.fromkeys(_SCHEMES, TunnelTransport(_Environment(environ), **settings))
 
 
 def mounts_from_environment_async(
-    environ: Mapping[str, str] | None = None, **settings: Unpack[Settings[httpx.Limits]]
+    environ: Mapping[str, str] | None = None, **settings: Unpack[_httpx.Settings[httpx.Limits]]
 ) -> dict[str, AsyncTunnelTransport]:
     """The same for an `httpx.AsyncClient`.
 
@@ -121,7 +123,7 @@ def mounts_from_environment_async(
         environ: The variables; without it the process's, as they are now.
         **settings: As for `AsyncTunnelTransport`.
     """
-    return dict.fromkeys(_SCHEMES, AsyncTunnelTransport(Environment(environ), **settings))
+    return dict.fromkeys(_SCHEMES, AsyncTunnelTransport(_Environment(environ), **settings))
 
 
 # All that there is, and each by its name: theirs would go before "all://".

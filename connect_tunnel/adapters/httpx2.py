@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import httpcore2
 import httpx2
 
-from connect_tunnel.routing import Environment
+from connect_tunnel.routing import Environment as _Environment
 
-from ._httpx import AsyncTransport, Settings, Transport
-from .httpcore2 import AsyncTunnelBackend, TunnelBackend
+from . import _httpx
+from . import httpcore2 as _cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ __all__ = [
 
 
 class TunnelTransport(
-    Transport[httpx2.Request, httpx2.Response, httpx2.Limits], httpx2.HTTPTransport
+    _httpx.Transport[httpx2.Request, httpx2.Response, httpx2.Limits], httpx2.HTTPTransport
 ):
     """Sends requests through a proxy.
 
@@ -74,11 +74,11 @@ class TunnelTransport(
 
     _httpx = httpx2
     _httpcore = httpcore2
-    _backend = TunnelBackend
+    _backend = _cores.TunnelBackend
 
 
 class AsyncTunnelTransport(
-    AsyncTransport[httpx2.Request, httpx2.Response, httpx2.Limits], httpx2.AsyncHTTPTransport
+    _httpx.AsyncTransport[httpx2.Request, httpx2.Response, httpx2.Limits], httpx2.AsyncHTTPTransport
 ):
     """Sends requests through a proxy, on asyncio or trio.
 
@@ -94,11 +94,11 @@ class AsyncTunnelTransport(
 
     _httpx = httpx2
     _httpcore = httpcore2
-    _backend = AsyncTunnelBackend
+    _backend = _cores.AsyncTunnelBackend
 
 
 def mounts_from_environment(
-    environ: Mapping[str, str] | None = None, **settings: Unpack[Settings[httpx2.Limits]]
+    environ: Mapping[str, str] | None = None, **settings: Unpack[_httpx.Settings[httpx2.Limits]]
 ) -> dict[str, TunnelTransport]:
     """Transports that follow HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, for `mounts=`.
 
@@ -111,11 +111,11 @@ def mounts_from_environment(
         environ: The variables; without it the process's, as they are now.
         **settings: As for `TunnelTransport`.
     """
-    return dict.fromkeys(_SCHEMES, TunnelTransport(Environment(environ), **settings))
+    return dict.fromkeys(_SCHEMES, TunnelTransport(_Environment(environ), **settings))
 
 
 def mounts_from_environment_async(
-    environ: Mapping[str, str] | None = None, **settings: Unpack[Settings[httpx2.Limits]]
+    environ: Mapping[str, str] | None = None, **settings: Unpack[_httpx.Settings[httpx2.Limits]]
 ) -> dict[str, AsyncTunnelTransport]:
     """The same for an `httpx2.AsyncClient`.
 
@@ -123,7 +123,7 @@ def mounts_from_environment_async(
         environ: The variables; without it the process's, as they are now.
         **settings: As for `AsyncTunnelTransport`.
     """
-    return dict.fromkeys(_SCHEMES, AsyncTunnelTransport(Environment(environ), **settings))
+    return dict.fromkeys(_SCHEMES, AsyncTunnelTransport(_Environment(environ), **settings))
 
 
 # All that there is, and each by its name: theirs would go before "all://".
