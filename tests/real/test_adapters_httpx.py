@@ -22,6 +22,8 @@ from .ring import PASSWORD, REALM, USER, Port, Ring, Run, Service
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from tests.loopback.http_faces import Request
+
     from .entrance import Entrance
 
 HERE = Path(__file__).parent
@@ -66,7 +68,7 @@ def settings(ring: Ring, version: str) -> dict[str, Any]:
 def test_requests_share_a_tunnel(
     face: Face, ring: Ring, entrance: Entrance, version: str, origin: str
 ) -> None:
-    requests = [("GET", f"{origin}/{number}") for number in range(3)]
+    requests: list[Request] = [("GET", f"{origin}/{number}") for number in range(3)]
     requests.append(("POST", f"{origin}/sent", {"content": PIECE}))
     got = face.talk(entrance.via(ring), *requests, **settings(ring, version))
     number = version.removeprefix("HTTP/")
