@@ -77,6 +77,8 @@ def place_of(job: Job) -> Place:
             return Place(job.plain_port, None, None)
         case "tls":
             return Place(job.tls_port, context(), None)
+        case "tls inside":
+            return Place(job.plain_port, None, context())
         case _:
             return Place(job.tls_port, context(), context())
 
