@@ -16,6 +16,7 @@ Serve: TypeAlias = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 HOST = "127.0.0.1"
 CHUNK = bytes(1 << 16)
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + (b"0123456789" * 5)[:49] * 2 + b"\n\n"
 
 
 async def main() -> None:
@@ -61,6 +62,8 @@ async def tunnel(
             await writer.drain()
     while data := await reader.read(len(CHUNK)):
         left -= len(data)
+        if kind == "page":
+            writer.write(PAGE)
         if kind == "echo" or (kind == "sink" and left <= 0):
             writer.write(data if kind == "echo" else b".")
             await writer.drain()

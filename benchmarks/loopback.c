@@ -1,8 +1,9 @@
 /* A CONNECT proxy and its targets, all in one process, on loopback: `loopback [CHAIN.pem]`.
  *
  * It answers every CONNECT with 200 and is then the target itself, which the name chooses:
- * echo, source-N (N bytes, once it was sent something), sink-N (one byte, once it was sent N);
- * with "tls-" before it, the same inside TLS. It prints the two ports, of the plain proxy and
+ * echo, source-N (N bytes, once it was sent something), sink-N (one byte, once it was sent N),
+ * page (a response, to each request that comes in one piece); with "tls-" before it, the same
+ * inside TLS. It prints the two ports, of the plain proxy and
  * of the one that is spoken to in TLS, and lives until its standard input ends. Fast, so that
  * the clients are what is measured; as small as that allows, and trusting: for benchmarks only.
  */
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 enum { AGAIN = -1, BROKEN = -2 };
-enum state { HEAD, ECHO, SOURCE, SINK };
+enum state { HEAD, ECHO, SOURCE, SINK, PAGE };
 
 typedef struct {
     int fd, listens;
@@ -38,6 +39,9 @@ static SSL_CTX *context;
 static int epoll;
 static char buffer[1 << 18];
 static const char zeros[1 << 18];
+static const char page[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+                           "0123456789012345678901234567890123456789012345678\n"
+                           "0123456789012345678901234567890123456789012345678\n";
 
 static ssize_t outcome(peer *p, ssize_t n)
 {
@@ -95,7 +99,7 @@ static ssize_t become_target(peer *p)
         start_tls(p);
         name += 4;
     }
-    p->state = *name == 'e' ? ECHO : !strncmp(name, "source-", 7) ? SOURCE : SINK;
+    p->state = *name == 'e' ? ECHO : *name == 'p' ? PAGE : name[1] == 'o' ? SOURCE : SINK;
     p->left = p->state == SINK ? atoll(name + 5) : 0;
     return 1;
 }
@@ -118,6 +122,10 @@ static ssize_t take_in(peer *p, const char *data, size_t size)
         if (p->left <= 0 || (p->left -= (long long)size) > 0)
             return 1;
         size = 1; /* and now the byte that says so */
+        break;
+    case PAGE:
+        data = page;
+        size = sizeof page - 1;
         break;
     case ECHO:
         break;

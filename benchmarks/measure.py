@@ -10,13 +10,13 @@ import gc
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Self
 
-    from .place import AsyncLink, AsyncOpen, Link, Open, Place
+    from .place import AsyncGet, AsyncLink, AsyncOpen, Get, Link, Open, Place
 
 Figures: TypeAlias = list[float]
 
@@ -200,6 +200,36 @@ def _some(size: int) -> int:
     return size
 
 
+# --- requests ---
+
+
+def gets(get: Get, place: Place, count: int) -> Figures:
+    """Microseconds for one of `count` GETs, one after another."""
+    _get(get, place, 30)
+    return [_get(get, place, count)]
+
+
+def _get(get: Get, place: Place, count: int) -> float:
+    url = f"https://{place.target('page')}/"
+    with Meter() as meter:
+        for _ in range(count):
+            get(url)
+    return meter.spent / count * 1e6
+
+
+async def gets_async(get: AsyncGet, place: Place, count: int) -> Figures:
+    await _get_async(get, place, 30)
+    return [await _get_async(get, place, count)]
+
+
+async def _get_async(get: AsyncGet, place: Place, count: int) -> float:
+    url = f"https://{place.target('page')}/"
+    with Meter() as meter:
+        for _ in range(count):
+            await get(url)
+    return meter.spent / count * 1e6
+
+
 # --- memory ---
 
 
@@ -249,8 +279,8 @@ def _kib(before: int, fresh: int, used: int, count: int) -> Figures:
     return [(fresh - before) / 1024 / count, (used - before) / 1024 / count]
 
 
-Measure: TypeAlias = "Callable[[Open, Place, int], Figures]"
-AsyncMeasure: TypeAlias = "Callable[[AsyncOpen, Place, int], Awaitable[Figures]]"
+Measure: TypeAlias = "Callable[[Any, Place, int], Figures]"
+AsyncMeasure: TypeAlias = "Callable[[Any, Place, int], Awaitable[Figures]]"
 
 MEASURES: dict[str, tuple[Measure, AsyncMeasure]] = {
     "opening": (opening, opening_async),
@@ -259,4 +289,5 @@ MEASURES: dict[str, tuple[Measure, AsyncMeasure]] = {
     "down": (down, down_async),
     "up": (up, up_async),
     "memory": (memory, memory_async),
+    "gets": (gets, gets_async),
 }

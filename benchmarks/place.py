@@ -37,5 +37,8 @@ AsyncLink: TypeAlias = tuple[
     Callable[[int], Awaitable[bytes]],
     Callable[[], Awaitable[object]],
 ]
+# How to fetch a page, by its URL.
+Get: TypeAlias = Callable[[str], object]
+AsyncGet: TypeAlias = Callable[[str], Awaitable[object]]
 Open: TypeAlias = Callable[[str], Link]
 AsyncOpen: TypeAlias = Callable[[str], Awaitable[AsyncLink]]

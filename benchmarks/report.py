@@ -72,7 +72,7 @@ def say_where(server: Server, cores: Cores) -> None:
     print(f"connect_tunnel {installed('connect-tunnel') or 'not installed'}; {', '.join(peers)}")
 
 
-PEERS = ("python-socks", "httpcore", "anyio", "trio")
+PEERS = ("python-socks", "httpcore", "httpx", "httpx2", "anyio", "trio")
 
 
 def load() -> str:

@@ -10,7 +10,8 @@ class Row(NamedTuple):
 
     Attributes:
         label: What the table calls it.
-        client: "module:function" of one of floors, ours, peers; for imports, the statement.
+        client: "module:function" of one of floors, ours, peers, http_gets; for imports, the
+            statement.
         needs: The distribution that it cannot do without, if it is not one of ours.
     """
 
@@ -24,8 +25,8 @@ class Group(NamedTuple):
 
     Attributes:
         shell: "sync", "asyncio", "trio", or "import".
-        way: "plain", "tls" to the proxy, "tls in tls": to the proxy and to the target, or "front":
-            TLS to the proxy of h2_front.py, which speaks HTTP/2 as well.
+        way: "plain", "tls" to the proxy, "tls inside" to the target alone, "tls in tls" to both, or
+            "front": TLS to the proxy of h2_front.py, which speaks HTTP/2 as well.
     """
 
     shell: str
@@ -196,6 +197,27 @@ TABLES = (
         amount=(1000, 300),
         rounds=(3, 1),
         ratio="x alone",
+    ),
+    Table(
+        "gets",
+        "GET over HTTPS with httpx and httpx2, against their own ways through a proxy",
+        "gets",
+        MICROSECONDS,
+        tuple(
+            Group(
+                shell,
+                "tls inside",
+                (
+                    Row(f"{library}, its own", f"http_gets:{library}_{tunnel}{loop}", library),
+                    Row("connect_tunnel", f"http_gets:{library}_{tunnel}{loop}_ours", library),
+                ),
+                f"{library}, {shell}, {tunnel}",
+            )
+            for library in ("httpx", "httpx2")
+            for shell, loop in (("sync", ""), ("asyncio", "_async"))
+            for tunnel in ("kept", "new")
+        ),
+        amount=(1000, 200),
     ),
     Table(
         "import",

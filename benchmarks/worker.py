@@ -80,6 +80,8 @@ def place_of(job: Job) -> Place:
             return Place(job.tls_port, context(), None)
         case "front":
             return Place(job.front_port, context(), None)
+        case "tls inside":
+            return Place(job.plain_port, None, context())
         case _:
             return Place(job.tls_port, context(), context())
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 TimeoutLike: TypeAlias = "float | Timeout | None"
 
 _FOR_EVER = 10**9  # 31 years and more is no limit
+_PART_NAMES = ("resolve", "tcp", "tls", "answer")
 
 # The part of a Timeout that bounds each phase of an opening.
 _PARTS: dict[Phase, str] = {
@@ -72,6 +73,15 @@ class Timeout(Frozen):
             return _of(timeout)
         return timeout if isinstance(timeout, Timeout) else cls(timeout)
 
+    def within(self, limit: float | None) -> Timeout:
+        """The same, with no more than so many seconds for the whole; None leaves it as it is."""
+        if limit is None or (self.total is not None and self.total <= limit):
+            return self
+        return _of(limit) if not self.has_parts else Timeout(limit, **self._parts())
+
+    def _parts(self) -> dict[str, float | None]:
+        return dict(zip(_PART_NAMES, self._facts()[1:], strict=True))
+
     def of(self, phase: Phase) -> float | None:
         """The limit of the part that a phase belongs to."""
         part = _PARTS.get(phase)
@@ -88,9 +98,7 @@ class Timeout(Frozen):
         return hash(self._facts())
 
     def _shown(self) -> str:
-        names = ("resolve", "tcp", "tls", "answer")
-        parts = zip(names, self._facts()[1:], strict=True)
-        said = [f"{name}={value}" for name, value in parts if value is not None]
+        said = [f"{name}={value}" for name, value in self._parts().items() if value is not None]
         return f"Timeout({', '.join([str(self.total), *said])})"
 
 

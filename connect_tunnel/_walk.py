@@ -94,6 +94,15 @@ class Walk:
             no = yield from self._ask(last, target)
         return no or Opened(self._hops, tuple(self._answers.values()))
 
+    def to_last(self) -> Program[Opened | Refused]:
+        """Walk to the last hop and no further, to speak HTTP with it.
+
+        Raises:
+            TunnelError: As `to` does.
+        """
+        no = yield from self._reach(len(self._hops) - 1)
+        return no or Opened(self._hops, tuple(self._answers.values()))
+
     def _reach(self, index: int) -> Program[Refused | None]:
         """Have a connection to a hop, up to where it can be asked for something."""
         hop = self._hops[index]

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import httpx
 import pytest
 import requests
 import trustme
@@ -23,6 +24,8 @@ from examples import (
     aiohttp_get,
     https_get,
     https_get_async,
+    httpx_get,
+    httpx_get_async,
     refusal,
     requests_get,
     urllib3_get,
@@ -196,3 +199,24 @@ def test_urllib3_get(world: World, capfdbinary: pytest.CaptureFixture[bytes]) ->
     assert urllib3_get.main([f"https://{world.target}/", *words]) == 0
     sys.stdout.flush()
     assert capfdbinary.readouterr().out == b"hello\n"
+
+
+def test_httpx_get(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--via", world.via, "--cafile", world.cafile]
+    assert httpx_get.main([f"https://{world.target}/", *options]) == 0
+    assert capsys.readouterr().out == "The proxy said 200, and the server 200:\nhello\n\n"
+    assert httpx_get.main(["https://payroll.example.com/", *options]) == 1
+    assert capsys.readouterr().out == "The proxy said 403: Ask Bob.\n"
+    with pytest.raises(httpx.ProxyError):
+        httpx_get.main([f"https://{world.target}/", "--via", f"http://{world.target}"])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_httpx_get_async(world: World, capsys: pytest.CaptureFixture[str], backend: str) -> None:
+    urls = [f"https://{world.target}/", "https://payroll.example.com/"]
+    options = ["--via", world.via, "--cafile", world.cafile, "--backend", backend]
+    assert httpx_get_async.main([*urls, *options]) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        f"{urls[0]} 200 HTTP/1.1",
+        f"{urls[1]} refused: 403 Ask Bob.",
+    ]

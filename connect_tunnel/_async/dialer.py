@@ -176,7 +176,8 @@ class AsyncDialer:
         socket_options: Sequence[SocketOption] = (),
     ) -> Driver:
         return Driver(
-            Target.parse(target), self._timeout.within(timeout), new_bell=LoopBell, pool=self._pool,
+            Target.parse(target), self._timeout.within(timeout),
+            new_bell=LoopBell, pool=self._pool,
             local_address=local_address or self._local_address,
             socket_options=(*self._socket_options, *socket_options),
         )  # fmt: skip

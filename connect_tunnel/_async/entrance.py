@@ -18,7 +18,7 @@ from connect_tunnel._forward.request import (
 )
 from connect_tunnel._headers import Headers
 from connect_tunnel._net.sock import SocketLayer
-from connect_tunnel._net.waits import READ
+from connect_tunnel._net.waits import READ, Ready
 
 from .relay import farewell, reset, send_some
 from .wait import until_ready

@@ -16,7 +16,7 @@ import anyio
 from connect_tunnel._forward.clients import Clients
 from connect_tunnel._forward.place import Place
 from connect_tunnel._net.listen import accept, listen, stop
-from connect_tunnel._net.waits import READ
+from connect_tunnel._net.waits import READ, Ready
 from connect_tunnel._target import Target
 
 from .dialer import AsyncDialer

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from connect_tunnel._net.flow import GLANCE, LINGER, between, unsent
 from connect_tunnel._net.sock import MAX_READ
-from connect_tunnel._net.waits import READ, WRITE
+from connect_tunnel._net.waits import READ, WRITE, Ready
 
 from .wait import until_ready
 
@@ -69,7 +69,7 @@ async def _carry(flow: Flow, both: anyio.CancelScope) -> None:
                 await checkpoint()
         elif flow.state == "open":
             streak = 0
-            await until_ready(*flow.blocked_on)
+            await until_ready(Ready(*flow.blocked_on))
     if flow.state == "source broke":
         both.cancel()
 

@@ -127,12 +127,27 @@ class TLSLayer:
         with self._lock:
             self._seen = self._seen[count:]
 
+    def holds_back(self) -> bool:
+        """Whether there may be bytes, or the end, that have left the kernel and were not taken.
+
+        Otherwise the socket tells when there is something to be read.
+        """
+        below = self._below
+        with self._lock:
+            some = self._seen or self._incoming.pending or self.object.pending() or self._ended
+        clear = (
+            not below.holds_back() if isinstance(below, TLSLayer) else type(below) is SocketLayer
+        )
+        return bool(some) or not clear
+
     def _decrypt(self, max_bytes: int) -> bytes | None:
         """Read up to so many bytes; a record holds 16 KiB at most, so several at a time."""
         parts: list[bytes] = []
         room = max_bytes
         while room and not self._ended:
-            part = self._read_record(room)
+            # Not tried in vain, which costs an exception: most reads begin with nothing here.
+            some = self._incoming.pending or self._incoming.eof or self.object.pending()
+            part = self._read_record(room) if some else None
             if part is None:
                 # What it has to say by itself (an alert, a new key) goes out meanwhile.
                 self._drain()

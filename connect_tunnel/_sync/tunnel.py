@@ -13,6 +13,7 @@ from connect_tunnel._errors import TunnelTimeout
 from connect_tunnel._net.extra import extra_info
 from connect_tunnel._net.sock import MAX_READ, SocketLayer
 from connect_tunnel._net.stream import Stream
+from connect_tunnel._net.tls import TLSLayer
 from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
 from connect_tunnel._target import Target
@@ -106,8 +107,11 @@ class Tunnel:
         if data is None:
             data = self._wait_to_read(max_bytes, timeout)
         # After less than was asked for there is nothing left in the kernel, and to try
-        # again at once is to try in vain. Of what TLS may hold back this says nothing.
-        self._drained = len(data) < max_bytes and self._plain
+        # again at once is to try in vain; unless TLS holds something back.
+        layer = self._stream.layer
+        self._drained = len(data) < max_bytes and (
+            self._plain or (isinstance(layer, TLSLayer) and not layer.holds_back())
+        )
         return data
 
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> None:

@@ -28,6 +28,18 @@ PUBLIC = {
         TunnelClosed TunnelError TunnelRefused TunnelTimeout __version__ forward forward_async
         open_tunnel open_tunnel_async serve_proxy serve_proxy_async
     """,
+    "connect_tunnel.adapters.httpcore": """
+        AsyncTunnelBackend AsyncTunnelStream TunnelBackend TunnelStream
+    """,
+    "connect_tunnel.adapters.httpcore2": """
+        AsyncTunnelBackend AsyncTunnelStream TunnelBackend TunnelStream
+    """,
+    "connect_tunnel.adapters.httpx": """
+        AsyncTunnelTransport TunnelTransport mounts_from_environment mounts_from_environment_async
+    """,
+    "connect_tunnel.adapters.httpx2": """
+        AsyncTunnelTransport TunnelTransport mounts_from_environment mounts_from_environment_async
+    """,
     "connect_tunnel.auth": """
         Auth Basic Bearer Call Challenge Digest Exchange Flow Keyring NTLM Negotiate Netrc Offload
         Password Prompt Strongest parse_challenges
@@ -73,8 +85,9 @@ LEFT_OUT = """
     anyio asyncio certifi concurrent dataclasses email h11 hpack httpcore idna importlib.metadata
     hashlib ipaddress logging netrc pathlib rich spnego subprocess tempfile trio trustme
     quickjs socksio urllib urllib.parse connect_tunnel._async
-    connect_tunnel._forward connect_tunnel._sync.bridge connect_tunnel._sync.forward
-    connect_tunnel.cli connect_tunnel.routing connect_tunnel.testing
+    httpcore2 httpx httpx2 connect_tunnel._forward connect_tunnel._sync.bridge
+    connect_tunnel._sync.forward connect_tunnel.adapters connect_tunnel.cli connect_tunnel.routing
+    connect_tunnel.testing
 """
 
 

