@@ -183,7 +183,7 @@ def test_what_cannot_be_relied_on(sent: bytes, code: str, said: str) -> None:
 
 
 def test_a_head_has_a_size() -> None:
-    """CVE-2024-27316: neither one of many octets nor one of many frames without any."""
+    """T19, CVE-2024-27316: neither one of many octets nor one of many frames without any."""
     size = 16384
     most = frame("HEADERS", 0, 1, bytes(size)) + frame("CONTINUATION", 0, 1, bytes(size)) * 3
     assert 4 * size == MAX_BLOCK
@@ -198,7 +198,7 @@ def test_a_head_has_a_size() -> None:
 
 
 def test_a_head_has_a_size_when_it_is_decompressed() -> None:
-    """Of 4 KiB in the table each octet makes them once more."""
+    """T19: of 4 KiB in the table each octet makes them once more."""
     bomb = b"\x40" + block((b"a", b"b" * 4000))[1:] + b"\xbe" * 20
     with pytest.raises(Fault, match="OversizedHeaderListError"):
         read([frame("HEADERS", END_HEADERS, 1, bomb)])
@@ -258,7 +258,7 @@ def test_fragments_are_no_matter(sent: list[bytes], sizes: list[int]) -> None:
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([*SOUND, SOME[:-2]]), max_size=8))
 def test_whatever_comes_is_read_or_a_fault(parts: list[bytes]) -> None:
-    """T17: byte by byte it is the same fault."""
+    """And byte by byte it is the same fault."""
 
     def outcome(pieces: Iterable[bytes]) -> tuple[Told, str]:
         seen = Seen()
