@@ -88,7 +88,7 @@ class H2Connection:
     @property
     def slots(self) -> int:
         """How many more streams may be opened now (RFC 9113, 5.1.2)."""
-        if self.going is not None or self._next_id > wire.MAX_WINDOW:
+        if self.exhausted:
             return 0
         # Until its settings have come nobody knows how many the proxy takes.
         limit = self._limits.max_streams if self.settled else 1
@@ -193,8 +193,7 @@ class H2Connection:
             return
         try:
             if not stream.begin_data(length):
-                said = "sent more than the window of a stream allows"
-                self._break(stream, wire.FLOW_CONTROL_ERROR, said)
+                self._break(stream, wire.FLOW_CONTROL_ERROR, "sent more than a window allows")
         except Malformed as error:
             self._break(stream, wire.PROTOCOL_ERROR, str(error))
         stream.release(padding)
@@ -232,8 +231,10 @@ class H2Connection:
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if kind == wire.PUSH_PROMISE:
             raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
-        digest = _DIGESTS.get(kind)  # of frames that nobody knows nobody complains (RFC 9113, 5.5)
-        if digest is not None:
+        if number and kind in (wire.SETTINGS, wire.PING, wire.GOAWAY):
+            raise Fault(wire.PROTOCOL_ERROR, "sent on a stream what is of the connection")
+        # Of frames that nobody knows nobody complains (RFC 9113, 5.5).
+        if (digest := _DIGESTS.get(kind)) is not None:
             digest(self, flags, number, payload)
 
     def _on_rst_stream(self, _: int, number: int, payload: bytes) -> None:
@@ -245,9 +246,9 @@ class H2Connection:
             cause = "reset" if stream.response else self._cause(code, "reset")
             self._end(stream, Loss(f"reset the stream ({wire.error_name(code)})", cause, code))
 
-    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) % 6 or (flags & wire.ACK and payload):
-            raise Fault(wire.PROTOCOL_ERROR, "sent malformed SETTINGS")
+    def _on_settings(self, flags: int, _: int, payload: bytes) -> None:
+        if len(payload) % 6 or (flags & wire.ACK and payload):
+            raise Fault(wire.FRAME_SIZE_ERROR, "sent malformed SETTINGS")
         if flags & wire.ACK:
             return
         wider = self._limits.learn(payload)
@@ -259,8 +260,8 @@ class H2Connection:
         self.room_changed = True
         self._owe(wire.SETTINGS_ACK)
 
-    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) != 8:
+    def _on_ping(self, flags: int, _: int, payload: bytes) -> None:
+        if len(payload) != 8:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed PING")
         if flags & wire.ACK:
             self.pongs += 1
@@ -268,36 +269,35 @@ class H2Connection:
         else:
             self._owe(wire.ping(payload, ack=True))
 
-    def _on_goaway(self, _: int, number: int, payload: bytes) -> None:
-        if number or len(payload) < 8:
+    def _on_goaway(self, _: int, __: int, payload: bytes) -> None:
+        if len(payload) < 8:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed GOAWAY")
         last, code = wire.long_of(payload), wire.code_of(payload, 4)
         why = f": {escape(payload[8:])}" if len(payload) > 8 else ""
         said = f"takes no more tunnels on this connection (GOAWAY, {wire.error_name(code)}{why})"
         self.going = Loss(said, self._cause(code, "unprocessed"), code)
         self.room_changed = True
-        # Those up to the last one run to their end (RFC 9113, 6.8).
-        last = -1 if self.going.cause == "version" else last
-        for stream in [one for one in self.streams.values() if one.id > last]:
-            self._end(stream, self.going)
+        # Those up to the last one run to their end (RFC 9113, 6.8), if they can.
+        for stream in list(self.streams.values()):
+            if stream.id > last or (self.going.cause == "version" and stream.response is None):
+                self._end(stream, self.going)
 
     def _on_window_update(self, _: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed WINDOW_UPDATE")
         increment = wire.long_of(payload)
+        code = wire.FLOW_CONTROL_ERROR if increment else wire.PROTOCOL_ERROR
+        fault = Fault(code, "sent a WINDOW_UPDATE that makes no sense")
         if not number:
             self._send_window += increment
             self.room_changed = True
             if not increment or self._send_window > wire.MAX_WINDOW:
-                raise Fault(wire.FLOW_CONTROL_ERROR, "sent a WINDOW_UPDATE that makes no sense")
-            return
-        stream = self._known(number, "WINDOW_UPDATE")
-        if stream is not None:
+                raise fault
+        elif (stream := self._known(number, "WINDOW_UPDATE")) is not None:
             stream.send_window += increment
             self.changed.add(stream)
             if not increment or stream.send_window > wire.MAX_WINDOW:
-                code = wire.FLOW_CONTROL_ERROR if increment else wire.PROTOCOL_ERROR
-                self._break(stream, code, "sent a WINDOW_UPDATE that makes no sense")
+                self._break(stream, fault.code, fault.said)
 
     # ---- what follows from it ----
 

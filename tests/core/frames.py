@@ -59,7 +59,7 @@ def shown(wire: bytes, decoder: Decoder | None = None) -> list[str]:
                 said = f"{stream}: data {what}" if payload or not flags else f"{stream}:"
                 told.append(said + " end" * flags)
             case "HEADERS":
-                fields = (decoder or Decoder()).decode(payload, raw=True)
+                fields = list((decoder or Decoder()).decode(payload, raw=True))
                 told.append(f"{stream}: ask for {fields[1][1].decode()}")
             case "RST_STREAM":
                 told.append(f"{stream}: reset {name_of(payload)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hpack import NeverIndexedHeaderTuple
@@ -10,13 +10,15 @@ from hpack import NeverIndexedHeaderTuple
 from connect_tunnel import ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
 from connect_tunnel._fields import USER_AGENT, RequestFields
 from connect_tunnel._secret import Secret
-from connect_tunnel._steps import SendHead
 from connect_tunnel.protocols import h2
 from connect_tunnel.protocols.h1_body import read_body
 from connect_tunnel.protocols.h2_connection import H2Connection
 from connect_tunnel.protocols.h2_stream import Loss
 from connect_tunnel.testing import every_split, replay
 from tests.core.frames import CODES, frames_of, settings
+
+if TYPE_CHECKING:
+    from connect_tunnel._steps import SendHead
 
 AGENT = (b"user-agent", USER_AGENT)
 
@@ -34,9 +36,7 @@ def request(
      (("2001:db8::1", 443), b"[2001:db8::1]:443")],
     ids=["a name", "IPv4", "IPv6"],
 )  # fmt: skip
-def test_a_request_is_a_method_and_an_authority(
-    target: tuple[str, int], authority: bytes
-) -> None:
+def test_a_request_is_a_method_and_an_authority(target: tuple[str, int], authority: bytes) -> None:
     """H2-01: first, once, and with no scheme and no path; IPv6 is in brackets."""
     fields = request(Target(*target).authority).fields
     assert list(fields) == [(b":method", b"CONNECT"), (b":authority", authority), AGENT]
