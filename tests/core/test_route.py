@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Route
@@ -34,6 +36,26 @@ def test_a_hop_remembers_for_those_who_have_credentials() -> None:
     assert one.memory is not None
     assert one.memory is not other.memory
     assert Hop(Proxy("http://proxy.test:3128")).memory is None
+
+
+@pytest.mark.parametrize(
+    ("options", "http1_only", "protocols"),
+    [
+        ({}, False, ("http/1.1",)),
+        ({"http2": True}, False, ("h2", "http/1.1")),
+        ({"http2": True, "http1": False}, False, ("h2",)),
+        ({"http2": True}, True, ("http/1.1",)),
+    ],
+    ids=["HTTP/1.1", "either", "HTTP/2 alone", "what turned out"],
+)
+def test_what_a_hop_is_offered(
+    options: dict[str, Any], http1_only: bool, protocols: tuple[str, ...]
+) -> None:
+    """H2-03: never h2c, and never what is not to be spoken."""
+    hop = Hop(Proxy("https://proxy.test", **options))
+    hop.http1_only = http1_only
+    assert hop.protocols == protocols
+    assert hop.multiplexes is ("h2" in protocols)
 
 
 PLAIN = Proxy("http://plain.test")
