@@ -1,9 +1,8 @@
 """An HTTP/2 connection to a proxy, as a client of CONNECT needs it, without I/O.
 
-Bytes go in (`receive`) and come out (`outbox`); streams are opened, fed and read. Nothing here
-waits, locks or counts time, so whoever has the socket decides about that. RFC 9113 tells two
-kinds of errors apart, and so does this: what is wrong with one stream costs that stream, and
-only what makes the connection itself unreliable costs all of them.
+Bytes go in (`receive`) and come out (`outbox`); nothing here waits, locks or counts time. RFC
+9113 tells two kinds of errors apart, and so does this: what is wrong with one stream costs that
+stream, and only what makes the connection itself unreliable costs all of them.
 
 `h2` takes a graceful GOAWAY for the end of every running tunnel, minds the content-length of a
 2xx, and costs twice the CPU a byte. It is the oracle in our tests.
@@ -233,8 +232,7 @@ class H2Connection:
             raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
         if number and kind in (wire.SETTINGS, wire.PING, wire.GOAWAY):
             raise Fault(wire.PROTOCOL_ERROR, "sent on a stream what is of the connection")
-        # Of frames that nobody knows nobody complains (RFC 9113, 5.5).
-        if (digest := _DIGESTS.get(kind)) is not None:
+        if (digest := _DIGESTS.get(kind)) is not None:  # others mean nothing (RFC 9113, 5.5)
             digest(self, flags, number, payload)
 
     def _on_rst_stream(self, _: int, number: int, payload: bytes) -> None:
@@ -256,7 +254,9 @@ class H2Connection:
             stream.send_window += wider  # below zero, it may be (RFC 9113, 6.9.2)
             if stream.send_window > wire.MAX_WINDOW:
                 raise Fault(wire.FLOW_CONTROL_ERROR, "widened a window too much")
-        self._encoder.header_table_size = self._limits.table
+        if self._limits.table != self._encoder.header_table_size:
+            # Not to what it is: hpack would forget to announce the change before that.
+            self._encoder.header_table_size = self._limits.table
         self.room_changed = True
         self._owe(wire.SETTINGS_ACK)
 
