@@ -111,6 +111,7 @@ class H2Connection:
             return stream
         self._next_id += 2
         self.streams[stream.id] = stream
+        self._limits.resize(self._encoder)
         block = self._encoder.encode(fields)
         self.outbox.append(wire.head(stream.id, block, self._limits.max_frame))
         return stream
@@ -254,9 +255,6 @@ class H2Connection:
             stream.send_window += wider  # below zero, it may be (RFC 9113, 6.9.2)
             if stream.send_window > wire.MAX_WINDOW:
                 raise Fault(wire.FLOW_CONTROL_ERROR, "widened a window too much")
-        if self._limits.table != self._encoder.header_table_size:
-            # Not to what it is: hpack would forget to announce the change before that.
-            self._encoder.header_table_size = self._limits.table
         self.room_changed = True
         self._owe(wire.SETTINGS_ACK)
 

@@ -606,7 +606,10 @@ def test_the_table_is_as_small_as_the_proxy_wants_it(size: int) -> None:
         assert decoder.decode(one.payload, raw=True) == asked
 
 
-@pytest.mark.parametrize("sizes", [(0, 0), (40, 40, 40), (0, 4096), (0, 4096, 4096), (4096, 0)])
+@pytest.mark.parametrize(
+    "sizes",
+    [(0, 0), (40, 40, 40), (0, 4096), (0, 4096, 4096), (4096, 0), (100, 4096, 100), (9, 5, 7)],
+)
 def test_the_size_of_the_table_is_announced(sizes: tuple[int, ...]) -> None:
     """However often it was set before the next head: RFC 7541, 4.2."""
     talk = Talk("a:1")
@@ -614,8 +617,9 @@ def test_the_size_of_the_table_is_announced(sizes: tuple[int, ...]) -> None:
         talk.hear(settings((1, size)))
     talk.decoder.max_allowed_table_size = sizes[-1]
     assert talk.sent() == ["SETTINGS ACK"] * len(sizes)
-    talk.connection.open(fields("a:1"))
-    assert talk.sent() == ["3: ask for a:1"]
+    for number in (3, 5):
+        talk.connection.open(fields("a:1"))
+        assert talk.sent() == [f"{number}: ask for a:1"]
     assert talk.decoder.header_table_size == sizes[-1]
     assert talk.decoder.header_table.maxsize == talk.connection._encoder.header_table.maxsize
 

@@ -1090,20 +1090,20 @@ def walk(
 
 
 @pytest.mark.parametrize(
-    ("proxy", "results", "told"),
+    ("proxy", "joins", "told"),
     [
-        (H2, {}, [JOIN, *SHARED, ASKED_2]),
-        (H2, {"Join": ["joined"]}, [JOIN, ASKED_2]),
-        (ALONE, {}, [JOIN, *SHARED, ASKED_2]),
-        (KNOWN, {}, [JOIN, *REACHED, "share", ASKED_2]),
-        (KNOWN, {"Join": ["joined"]}, [JOIN, ASKED_2]),
+        (H2, "dial", [JOIN, *SHARED, ASKED_2]),
+        (H2, "joined", [JOIN, ASKED_2]),
+        (ALONE, "dial", [JOIN, *SHARED, ASKED_2]),
+        (KNOWN, "dial", [JOIN, *REACHED, "share", ASKED_2]),
+        (KNOWN, "joined", [JOIN, ASKED_2]),
     ],
     ids=["the first", "another", "HTTP/2 alone", "H2-03 by prior knowledge", "another of these"],
 )
-def test_one_hop_in_http_2(proxy: Proxy, results: dict[str, list[object]], told: list[str]) -> None:
+def test_one_hop_in_http_2(proxy: Proxy, joins: str, told: list[str]) -> None:
     """H2-06: who comes first makes a connection, and who comes later joins it."""
     walked = Walk(way(proxy))
-    done = walk(proxy, GRANTED_2, **results)
+    done = walk(proxy, GRANTED_2, Join=[joins])
     assert opened(done).responses == (GRANTED_2,)
     assert story(done) == told
     assert done.left == b""
@@ -1432,7 +1432,8 @@ def test_http_2_in_a_chain(
 @pytest.mark.parametrize(
     ("heads", "joins", "coming", "told"),
     [
-        ([UNPROCESSED], ["joined", "dial"], [NextConnection(), NO_1], ["hang up", "join two.test:2"]),
+        ([UNPROCESSED], ["joined", "dial"], [NextConnection(), NO_1],
+         ["hang up", "join two.test:2"]),
         ([None], ["joined", "dial"], [NO_1], ["leave two.test:2"]),
     ],
     ids=["after a loss", "in search of an answer"],
