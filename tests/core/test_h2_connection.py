@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hpack import Decoder
@@ -38,7 +38,7 @@ from tests.core.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from connect_tunnel.protocols.h2_stream import H2Stream
 
@@ -413,13 +413,12 @@ def test_no_stream_is_opened_behind_goaway() -> None:
 
 
 @pytest.mark.parametrize("code", ["PROTOCOL_ERROR", "HTTP_1_1_REQUIRED"])
-@pytest.mark.parametrize("says", [lambda code: reset(1, code), lambda code: go_away(1, code)],
-                         ids=["RST_STREAM", "GOAWAY"])  # fmt: skip
-def test_a_proxy_that_does_not_know_connect(code: str, says: Any) -> None:
+@pytest.mark.parametrize("says", [reset, go_away], ids=["RST_STREAM", "GOAWAY"])
+def test_a_proxy_that_does_not_know_connect(code: str, says: Callable[[int, str], bytes]) -> None:
     """H2-13: where nothing was ever answered, an error is one of the version."""
     talk = Talk("a:1")
     assert not talk.connection.answered
-    talk.hear(says(code))
+    talk.hear(says(1, code))
     assert talk.told() == {1: "version"}
 
 

@@ -55,7 +55,7 @@ class Model:
         self.ours = H2Connection(window=WINDOW)
         self.tunnels: dict[int, Tunnel] = {}
         self.coming: deque[tuple[bytes, Callable[[], None]]] = deque()
-        self.rest = b""
+        self.rest: bytes = b""
         self.effect: Callable[[], None] = _nothing
         self.initial = WINDOW  # of new streams, as far as we can know
         self.may_send = WINDOW
