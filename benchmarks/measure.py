@@ -75,6 +75,27 @@ async def opening_async(open_one: AsyncOpen, place: Place, count: int) -> Figure
     return [await _open_and_close_async(open_one, place.target("echo"), count)]
 
 
+def many(open_one: Open, place: Place, count: int) -> Figures:
+    """Microseconds for each of `count` tunnels, which stay open, and what they share."""
+    echo = place.target("echo")
+    _open_and_close(open_one, echo, 1)
+    with Meter() as meter:
+        links = [open_one(echo) for _ in range(count)]
+    for _, _, close in links:
+        close()
+    return [meter.spent / count * 1e6]
+
+
+async def many_async(open_one: AsyncOpen, place: Place, count: int) -> Figures:
+    echo = place.target("echo")
+    await _open_and_close_async(open_one, echo, 1)
+    with Meter() as meter:
+        links = [await open_one(echo) for _ in range(count)]
+    for _, _, close in links:
+        await close()
+    return [meter.spent / count * 1e6]
+
+
 CROWD = 2000
 
 
@@ -233,6 +254,7 @@ AsyncMeasure: TypeAlias = "Callable[[AsyncOpen, Place, int], Awaitable[Figures]]
 
 MEASURES: dict[str, tuple[Measure, AsyncMeasure]] = {
     "opening": (opening, opening_async),
+    "many": (many, many_async),
     "crowd": (crowd, crowd_async),
     "down": (down, down_async),
     "up": (up, up_async),

@@ -9,11 +9,13 @@ import ssl
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from .h2_front import fronting
 from .rounds import Ground, measure_group
 from .server import choose_cores, serving
 from .tables import TABLES
@@ -47,12 +49,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         serving(Path(scratch), cores.server) as server,
     ):
         say_where(server, cores)
-        ground = Ground(server, cores.client, options.quick)
-        for table in TABLES:
-            if table.name in options.only:
+        tables = [table for table in TABLES if table.name in options.only]
+        with_front = server.tls_port and any(of_front(table) for table in tables)
+        front = fronting(server, Path(scratch), cores.server) if with_front else nullcontext(0)
+        with front as front_port:
+            ground = Ground(server, front_port, cores.client, options.quick)
+            for table in tables:
                 complete &= show(table, ground)
     print(f"\n{time.monotonic() - begun:.0f} s{load()}")
     return 0 if complete else 1
+
+
+def of_front(table: Table) -> bool:
+    return any(group.way == "front" for group in table.groups)
 
 
 def say_where(server: Server, cores: Cores) -> None:

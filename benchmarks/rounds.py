@@ -53,9 +53,10 @@ class Result(NamedTuple):
 
 
 class Ground(NamedTuple):
-    """What every measurement of a run stands on: the proxy, the client's core, how thorough."""
+    """What every measurement of a run stands on: the proxies, the client's core, how thorough."""
 
     server: Server
+    front_port: int
     core: int | None
     quick: bool
 
@@ -95,7 +96,7 @@ def measure_once(table: Table, group: Group, row: Row, ground: Ground) -> Figure
     server = ground.server
     job = Job(
         table.measure, row.client, group.shell, group.way, table.amount[ground.quick],
-        server.plain_port, server.tls_port, str(server.trusted), ground.core,
+        server.plain_port, server.tls_port, ground.front_port, str(server.trusted), ground.core,
     )  # fmt: skip
     return run("-m", f"{__package__}.worker", json.dumps(job._asdict()))
 

@@ -24,7 +24,8 @@ class Group(NamedTuple):
 
     Attributes:
         shell: "sync", "asyncio", "trio", or "import".
-        way: "plain", "tls" to the proxy, or "tls in tls": to the proxy and to the target.
+        way: "plain", "tls" to the proxy, "tls in tls": to the proxy and to the target, or "front":
+            TLS to the proxy of h2_front.py, which speaks HTTP/2 as well.
     """
 
     shell: str
@@ -61,6 +62,8 @@ TUNNEL = Row("connect_tunnel", "ours:tunnels")
 SOCKET = Row("connect_tunnel .socket()", "ours:their_sockets")
 ASYNC_TUNNEL = Row("connect_tunnel", "ours:async_tunnels")
 LOOP_SOCK = Row("loop.sock_*", "floors:loop_sock")
+H2 = (Row("frames by hand", "h2_floor:frames"), Row("connect_tunnel, HTTP/2", "h2_ours:shared"))
+ASYNC_H2 = Row("connect_tunnel, HTTP/2", "h2_ours:shared_async")
 
 MICROSECONDS = ("CPU us",)
 SECONDS_PER_GB = ("CPU s/GB",)
@@ -118,6 +121,33 @@ TABLES = (
         MICROSECONDS,
         (Group("sync", "tls", (BARE, TUNNEL)),),
         amount=(300, 60),
+    ),
+    Table(
+        "h2-many",
+        "keeping a hundred tunnels open: as many connections, or one of HTTP/2",
+        "many",
+        MICROSECONDS,
+        (
+            Group("sync", "front", (BARE, TUNNEL, *H2), "in a thread"),
+            Group("asyncio", "front", (STREAMS, ASYNC_TUNNEL, ASYNC_H2), "asyncio"),
+        ),
+        amount=(100, 100),
+    ),
+    Table(
+        "h2-down",
+        "receiving through one tunnel in TLS to the proxy",
+        "down",
+        SECONDS_PER_GB,
+        (Group("sync", "front", (BARE, TUNNEL, *H2)),),
+        amount=(134, 50),
+    ),
+    Table(
+        "h2-up",
+        "sending through one tunnel in TLS to the proxy",
+        "up",
+        SECONDS_PER_GB,
+        (Group("sync", "front", (BARE, TUNNEL, *H2)),),
+        amount=(134, 50),
     ),
     Table(
         "bytes-down",

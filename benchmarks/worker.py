@@ -30,6 +30,7 @@ class Job(NamedTuple):
     amount: int
     plain_port: int
     tls_port: int
+    front_port: int
     trusted: str
     core: int | None
 
@@ -77,6 +78,8 @@ def place_of(job: Job) -> Place:
             return Place(job.plain_port, None, None)
         case "tls":
             return Place(job.tls_port, context(), None)
+        case "front":
+            return Place(job.front_port, context(), None)
         case _:
             return Place(job.tls_port, context(), context())
 

@@ -9,6 +9,7 @@ from ._frozen import Frozen
 from .auth._exchange import Memory
 
 if TYPE_CHECKING:
+    import ssl  # noqa: TID251 - the type of a context
     from collections.abc import Sequence
 
     from ._proxy import Proxy
@@ -47,6 +48,14 @@ class Hop:
         if not self.multiplexes:
             return ("http/1.1",)
         return ("h2", "http/1.1") if self.proxy.http1 else ("h2",)
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For TLS with it; what one context offers cannot be taken back."""
+        settings = self.proxy.http2
+        if self.http1_only and settings is not None and settings.fallback_context is not None:
+            return settings.fallback_context
+        return self.proxy.ssl_context
 
     @property
     def place(self) -> str | None:

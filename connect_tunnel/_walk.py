@@ -137,7 +137,7 @@ class Walk:
         yield from Enter("proxy_tls", hop)
         # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
         chosen = yield from StartTLS(
-            proxy.ssl_context,
+            hop.ssl_context,
             proxy.endpoint.server_hostname,
             protocols=protocols,
             require_close_notify=proxy.require_close_notify,
@@ -148,7 +148,7 @@ class Walk:
         if agreed or chosen not in (None, "http/1.1"):
             hint = "leave it out of set_alpn_protocols"
             if agreed and proxy.http2 is not None:
-                hint = "after an answer in HTTP/2 that is of no use, only HTTP/1.1 can be offered"
+                hint = _NO_WAY_BACK
             raise InvalidProxy(
                 f"agreed to speak {chosen!r}, which its ssl_context offers and we cannot", hint=hint
             )
@@ -323,6 +323,9 @@ class Walk:
 # A connection that has ended, one that ends meanwhile, and REFUSED_STREAM once more.
 _MAX_LOSSES = 2
 
+_NO_WAY_BACK = (
+    "it cannot CONNECT in HTTP/2: leave http2 out, or give HTTP2 a fallback_context without it"
+)
 _OFFER = 'offer it: ssl_context.set_alpn_protocols(["h2", "http/1.1"])'
 _SHARED = "authenticates connections, and one in HTTP/2 is shared"
 _ALONE = "http1=True lets it have one of its own"

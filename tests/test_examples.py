@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 import connect_tunnel
-from connect_tunnel.testing import LoopbackProxy
+from connect_tunnel.testing import LoopbackH2Proxy, LoopbackProxy
 from examples import https_get, https_get_async, refusal
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nVia: 1.1 test\r\nContent-Length: 8\r\n\r\n
 
 
 class World(NamedTuple):
-    """A proxy, and a server of TLS behind it."""
+    """A proxy, one that speaks HTTP/2 by TLS, and a server of TLS behind them."""
 
     via: str
+    shared: str
     target: str
     cafile: str
 
@@ -46,6 +47,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     authority.cert_pem.write_to_path(cafile)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(secure)
+    secure.set_alpn_protocols(["h2", "http/1.1"])
 
     class Greet(socketserver.BaseRequestHandler):
         """Speaks first, as IMAP servers do, and with a page, as web servers do not."""
@@ -60,9 +64,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     with (
         socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greet) as server,
         LoopbackProxy(refuse=refuse_payroll) as proxy,
+        LoopbackH2Proxy(ssl_context=secure) as shared,
     ):
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        yield World(proxy.url, f"localhost:{server.server_address[1]}", str(cafile))
+        yield World(proxy.url, shared.url, f"localhost:{server.server_address[1]}", str(cafile))
         server.shutdown()
 
 
@@ -75,6 +80,7 @@ def run(code: str, world: World) -> str:
     host, _, port = world.target.partition(":")
     for name, real in (
         ("http://proxy.corp:3128", world.via),
+        ("https://proxy.corp:443", world.shared),
         ("imap.example.com:993", world.target),
         ('"imap.example.com", 993', f'"{host}", {port}'),
         ("imap.example.com", host),

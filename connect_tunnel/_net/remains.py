@@ -25,6 +25,9 @@ class Remains:
         self._abandoned: Final[deque[H2Stream | None]] = deque()
         self._lingering: Final[dict[H2Stream, float]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._abandoned or self._lingering)
+
     def abandon(self, stream: H2Stream | None) -> None:
         """Leave a stream, or a seat without one, behind; for finalizers, so without a lock."""
         self._abandoned.append(stream)
@@ -42,10 +45,12 @@ class Remains:
 
     def overdue(self) -> list[H2Stream]:
         """Those that should have ended, once."""
-        if not self._lingering:
-            return []
-        now = monotonic()
-        over = [stream for stream, ends in self._lingering.items() if stream.closed or now >= ends]
-        for stream in over:
+        over: list[H2Stream] = []
+        while self._lingering:
+            stream, ends = next(iter(self._lingering.items()))  # the oldest
+            if not stream.closed and monotonic() < ends:
+                break
             del self._lingering[stream]
-        return [stream for stream in over if not stream.closed]
+            if not stream.closed:
+                over.append(stream)
+        return over

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .turn import Bell
     from .waits import Operation, Wait
 
+_FRESH = 0.1  # seconds for which what was seen last is believed: who errs asks again elsewhere
 _LONGEST_STREAK = 16  # reads in a row, before others have their turn
 _GIVEN_UP = Loss("gave up the stream", "reset", wire.CANCEL)
 
@@ -65,7 +66,7 @@ class SharedConnection:
     """
 
     __slots__ = (
-        "__weakref__", "_bell", "_busy", "_drained", "_leaving",
+        "__weakref__", "_bell", "_busy", "_drained", "_flushed", "_leaving",
         "_on_change", "_rest", "attended", "closed", "layer", "limit", "monitor", "remains",
         "reserved", "seats", "state", "turn",
     )  # fmt: skip
@@ -89,6 +90,7 @@ class SharedConnection:
         self._bell: Final = bell
         self._on_change: Final = on_change
         self._busy = False
+        self._flushed = False  # whether there is nothing left in the layers below
         self._leaving = False
         self._drained = False  # whether all that had arrived was read
         self._rest: memoryview = memoryview(b"")
@@ -100,7 +102,8 @@ class SharedConnection:
     def take_seat(self) -> bool:
         """Have a place for a stream, if there is one."""
         with self.monitor:
-            self.attend()
+            if monotonic() - self.attended > _FRESH:
+                self.attend()  # it may have ended meanwhile
             if self.free_seats() <= 0:
                 return False
             self.seats += 1
@@ -179,7 +182,8 @@ class SharedConnection:
         state = self.state
         for _ in range(_LONGEST_STREAK):
             data = self.layer.receive_now(MAX_READ)
-            self._drained = not data
+            # A layer that gives less than it may holds nothing back.
+            self._drained = data is None or len(data) < MAX_READ
             if data is None:
                 return
             if not data:
@@ -187,18 +191,21 @@ class SharedConnection:
                 state.lose(Loss(f"{said}closed the connection", "ended"))
                 return
             self.attended = monotonic()
+            self._flushed = False  # TLS may have something to say for itself
             state.receive(data)
             if enough is not None and enough():
                 return
 
     def flush(self) -> bool:
         """Give the kernel what it takes, and say whether that is all. For who has the monitor."""
+        if self._flushed and not (self._rest or self.state.outbox or self.remains):
+            return True
         if self._busy or self.closed:
             return False
         self._busy = True
         try:
             self._clean_up()
-            sent = self._send()
+            sent = self._flushed = self._send()
         except OSError as error:
             self._lose(error)
             sent = True

@@ -99,15 +99,18 @@ class Turn:
         return [*((sock, direction) for direction in directions), *self._bell.interests]
 
     def leave(self, waiter: Waiter) -> bool:
-        """Be done; the turn goes to somebody else. False if there is nobody."""
+        """Be done; a turn that nobody holds goes to somebody who is parked. False if nobody is."""
         self._parked.pop(waiter, None)
         if waiter.leads:
             waiter.leads = False
             self._holder, self._polled = None, ()
-            for heir in self._parked:
-                heir.signal.give()
-                return True
-        return self._holder is not None
+        if self._holder is not None:
+            return True
+        # Also where it was not held: an heir that has enough leaves without having taken it.
+        for heir in self._parked:
+            heir.signal.give()
+            return True
+        return False
 
     def ask_to_write(self) -> None:
         """Have the holder wait for the socket to take more, too."""

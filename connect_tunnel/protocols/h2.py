@@ -43,16 +43,13 @@ def request(authority: bytes, fields: RequestFields, credentials: Secret[bytes] 
 def _fields(
     authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None
 ) -> list[tuple[bytes, bytes]]:
-    from hpack import NeverIndexedHeaderTuple  # noqa: PLC0415 - an extra
-
     # A Host of the caller's is for HTTP/1: here it may only repeat the authority (RFC 9113, 8.3.1).
     head = [(b":method", b"CONNECT"), (b":authority", authority)]
     for line in fields.wire.splitlines():
         name, _, value = line.partition(b": ")
         head.append((name.lower(), value))
     if credentials is not None:
-        # In no table, of ours or of anybody on the way (RFC 7541, 7.1.3).
-        head.append(NeverIndexedHeaderTuple(b"proxy-authorization", credentials.reveal()))
+        head.append((b"proxy-authorization", credentials.reveal()))
     return head
 
 

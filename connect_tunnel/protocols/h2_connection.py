@@ -1,8 +1,9 @@
 """An HTTP/2 connection to a proxy, as a client of CONNECT needs it, without I/O.
 
-Bytes go in (`receive`) and come out (`outbox`); nothing here waits, locks or counts time. RFC
-9113 tells two kinds of errors apart, and so does this: what is wrong with one stream costs that
-stream, and only what makes the connection itself unreliable costs all of them.
+Bytes go in (`receive`) and come out (`outbox`); streams are opened, fed and read. Nothing here
+waits, locks or counts time, so whoever has the socket decides about that. RFC 9113 tells two
+kinds of errors apart, and so does this: what is wrong with one stream costs that stream, and
+only what makes the connection itself unreliable costs all of them.
 
 `h2` takes a graceful GOAWAY for the end of every running tunnel, minds the content-length of a
 2xx, and costs twice the CPU a byte. It is the oracle in our tests.
@@ -12,10 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hpack import Encoder
-
 from . import h2_frames as wire
 from .h1 import escape
+from .h2_fields import NO_TABLE, encode
 from .h2_limits import Limits
 from .h2_reader import MAX_BLOCK, Fault, FrameReader
 from .h2_stream import H2Stream, Loss, Malformed
@@ -71,7 +71,6 @@ class H2Connection:
         self.answered = False
         self.pongs = 0
         self._window: Final = window
-        self._encoder: Final = Encoder()
         self._reader: Final = FrameReader(self)
         self._next_id = 1
         self.owed = 0
@@ -79,7 +78,7 @@ class H2Connection:
         self._limits: Final = Limits()
         self._credit = _CONNECTION_WINDOW
         self._received = 0  # and not given back to the proxy yet
-        self._data_of: H2Stream | None = None  # the stream whose DATA is being read
+        self._data_of: H2Stream | None = None  # whose DATA is being read
         self._data_ends = False
 
     # ---- what a client does ----
@@ -87,7 +86,7 @@ class H2Connection:
     @property
     def slots(self) -> int:
         """How many more streams may be opened now (RFC 9113, 5.1.2)."""
-        if self.exhausted:
+        if self.going is not None or self._next_id > wire.MAX_WINDOW:
             return 0
         # Until its settings have come nobody knows how many the proxy takes.
         limit = self._limits.max_streams if self.settled else 1
@@ -111,8 +110,7 @@ class H2Connection:
             return stream
         self._next_id += 2
         self.streams[stream.id] = stream
-        self._limits.resize(self._encoder)
-        block = self._encoder.encode(fields)
+        block = encode(fields) if stream.id > 1 else NO_TABLE + encode(fields)
         self.outbox.append(wire.head(stream.id, block, self._limits.max_frame))
         return stream
 
@@ -192,28 +190,24 @@ class H2Connection:
         if stream is None:
             return
         try:
-            if not stream.begin_data(length):
+            if not stream.begin_data(length, padding):
                 self._break(stream, wire.FLOW_CONTROL_ERROR, "sent more than a window allows")
         except Malformed as error:
             self._break(stream, wire.PROTOCOL_ERROR, str(error))
-        stream.release(padding)
+        else:
+            if padding:
+                self._give_credit(stream)
+        self.changed.add(stream)
 
     def add_data(self, part: memoryview) -> None:
-        stream = self._data_of
-        if stream is not None and stream.loss is None:
-            stream.receive_data(part)
-            self.changed.add(stream)
+        if self._data_of is not None:
+            self._data_of.receive_data(part)
 
     def end_data(self) -> None:
         stream, self._data_of = self._data_of, None
-        if stream is None or stream.loss is not None:
-            return
-        if self._data_ends:
+        if self._data_ends and stream is not None and stream.loss is None:
             stream.ended = True
-            self.changed.add(stream)
             self._settle(stream)
-        else:
-            self._give_credit(stream)  # of padding
 
     def take_head(self, number: int, fields: Fields, *, last: bool) -> None:
         stream = self._known(number, "HEADERS")
@@ -233,7 +227,8 @@ class H2Connection:
             raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
         if number and kind in (wire.SETTINGS, wire.PING, wire.GOAWAY):
             raise Fault(wire.PROTOCOL_ERROR, "sent on a stream what is of the connection")
-        if (digest := _DIGESTS.get(kind)) is not None:  # others mean nothing (RFC 9113, 5.5)
+        digest = _DIGESTS.get(kind)  # of frames that nobody knows nobody complains (RFC 9113, 5.5)
+        if digest is not None:
             digest(self, flags, number, payload)
 
     def _on_rst_stream(self, _: int, number: int, payload: bytes) -> None:
@@ -285,17 +280,19 @@ class H2Connection:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed WINDOW_UPDATE")
         increment = wire.long_of(payload)
         code = wire.FLOW_CONTROL_ERROR if increment else wire.PROTOCOL_ERROR
-        fault = Fault(code, "sent a WINDOW_UPDATE that makes no sense")
+        said = "sent a WINDOW_UPDATE that makes no sense"
         if not number:
             self._send_window += increment
             self.room_changed = True
             if not increment or self._send_window > wire.MAX_WINDOW:
-                raise fault
-        elif (stream := self._known(number, "WINDOW_UPDATE")) is not None:
+                raise Fault(code, said)
+            return
+        stream = self._known(number, "WINDOW_UPDATE")
+        if stream is not None:
             stream.send_window += increment
             self.changed.add(stream)
             if not increment or stream.send_window > wire.MAX_WINDOW:
-                self._break(stream, fault.code, fault.said)
+                self._break(stream, code, said)
 
     # ---- what follows from it ----
 
@@ -329,7 +326,6 @@ class H2Connection:
         self.reset(stream, code, Loss(said, "malformed"))
 
     def _end(self, stream: H2Stream, loss: Loss) -> None:
-        # What has ended already has ended well, whatever follows: envoy resets after it.
         stream.loss = loss
         self._settle(stream)
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import h2_frames as wire
 from .h2_reader import Fault
 
-if TYPE_CHECKING:
-    from hpack import Encoder
-
 _UNLIMITED = 2**31
-_LARGEST_TABLE = 4096  # of ours; what the proxy allows beyond that is of no use
 
 
 class Limits:
@@ -22,18 +16,15 @@ class Limits:
         max_streams: How many streams may be open at a time.
         window: The send window that a stream begins with.
         max_frame: How much one frame may carry.
-        table: The size of the table of our header blocks.
     """
 
-    __slots__ = ("_smallest_table", "known", "max_frame", "max_streams", "table", "window")
+    __slots__ = ("known", "max_frame", "max_streams", "window")
 
     def __init__(self) -> None:
         self.known: bool = False
         self.max_streams: int = _UNLIMITED
         self.window: int = wire.DEFAULT_WINDOW
         self.max_frame: int = wire.LEAST_FRAME
-        self.table: int = _LARGEST_TABLE
-        self._smallest_table = _LARGEST_TABLE  # since the last head
 
     def learn(self, payload: bytes) -> int:
         """Take settings over, and say by how much they widen the windows of open streams.
@@ -54,23 +45,9 @@ class Limits:
                     if not wire.LEAST_FRAME <= value < 2**24:
                         raise Fault(wire.PROTOCOL_ERROR, f"set the size of frames to {value}")
                     self.max_frame = value
-                case wire.HEADER_TABLE_SIZE:
-                    self.table = min(value, _LARGEST_TABLE)
-                    self._smallest_table = min(self.table, self._smallest_table)
                 case wire.ENABLE_PUSH if value:
                     raise Fault(wire.PROTOCOL_ERROR, "wants to be pushed to")
                 case _:
                     pass  # what nobody knows limits nobody
         self.known = True
         return self.window - before
-
-    def resize(self, encoder: Encoder) -> None:
-        """Have the size of the table announced with the next head (RFC 7541, 4.2).
-
-        The smallest since the last head, and the present one. hpack itself would announce those
-        in between, which may be too large by now, and none if one is set twice.
-        """
-        for size in (self._smallest_table, self.table):
-            if size != encoder.header_table_size:
-                encoder.header_table_size = size
-        self._smallest_table = self.table

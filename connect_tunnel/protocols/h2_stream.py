@@ -136,8 +136,8 @@ class H2Stream:
         if self._interim > MAX_INTERIM:
             raise Malformed(f"sent more than {MAX_INTERIM} interim responses and no answer")
 
-    def begin_data(self, length: int) -> bool:
-        """Expect so much, padding included; False if it exceeds the window.
+    def begin_data(self, length: int, padding: int) -> bool:
+        """Expect so much, of which so much is padding; False if it exceeds the window.
 
         Raises:
             Malformed: It comes before the answer, or after the end.
@@ -147,11 +147,12 @@ class H2Stream:
         if self.response is None:
             raise Malformed("sent DATA before an answer")
         self._credit -= length
+        self._taken += padding  # which nobody else will take
         return self._credit >= 0
 
     def receive_data(self, part: memoryview) -> None:
-        """Keep some of it."""
-        if self._deaf:
+        """Keep some of it, unless it is late or nobody will take it."""
+        if self._deaf or self.loss is not None:
             return
         self._chunks.append(part if len(part) >= _WORTH_SHARING else bytes(part))
         self._buffered += len(part)
@@ -179,10 +180,6 @@ class H2Stream:
         self._taken += len(data)
         return data
 
-    def release(self, length: int) -> None:
-        """Count what nobody will take, as padding is, for taken."""
-        self._taken += length
-
     def forget(self) -> None:
         """Drop what nobody will take, now and later."""
         self._deaf = True
@@ -191,7 +188,7 @@ class H2Stream:
 
     def credit(self) -> int:
         """How much to allow the proxy now; in few and large steps."""
-        if self.ended or self.loss is not None or self._taken < self._window // 4:
+        if self.ended or self.loss is not None or self._taken < self._window // 2:
             return 0
         given, self._taken = self._taken, 0
         self._credit += given

@@ -40,8 +40,9 @@ class H2Connection:
         client: What it came by.
         received: What was read from it already.
         max_concurrent_streams: How many tunnels it may have at a time; more are refused.
-        initial_window_size: Of each stream, in octets. That of the connection is 65,535, and
-            credited as soon as data arrive: a target that takes none holds up its own stream.
+        initial_window_size: Of each stream, in octets. That of the connection is as large, though
+            not less than 65,535, and credited as soon as data arrive: a target that takes none
+            holds up its own stream.
         meet: Called with each new stream and the fields of its request. Must not block.
 
     Attributes:
@@ -142,6 +143,8 @@ class H2Connection:
             h2.INITIAL_WINDOW_SIZE: self.window,
         }
         self.put(h2.settings(limits))
+        if self.window > h2.DEFAULT_WINDOW:
+            self.put(h2.window_update(0, self.window - h2.DEFAULT_WINDOW))
         if not self._has_preface():
             raise Fault(h2.PROTOCOL_ERROR)
         frame = self._next()
@@ -205,7 +208,7 @@ class H2Connection:
     def _take_data(self, frame: Frame) -> None:
         size, content = len(frame.payload), self._content(frame)
         self._owed += size
-        if self._owed > h2.DEFAULT_WINDOW // 2:
+        if self._owed > max(self.window, h2.DEFAULT_WINDOW) // 2:
             self.put(h2.window_update(0, self._owed))
             self._owed = 0
         with self.changed:

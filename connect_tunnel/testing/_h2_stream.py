@@ -151,12 +151,12 @@ class H2Stream:
     def _turn(self, target: socket.socket, bell: socket.socket) -> bool:
         with self._changed:
             self._rings = False
-            if not (self._is_open or self._parted):
-                return False
-            if self.client_ended and not (self._incoming or self._told):
+            serving = self._is_open or (self._parted and not self._told)
+            if serving and self.client_ended and not (self._incoming or self._told):
                 target.shutdown(socket.SHUT_WR)
                 self._told = True
-            if self._told and (self._ended or self._parted):
+                self._leave_if_over()
+            if not (self._is_open or (self._parted and not self._told)):
                 return False
             events = selectors.EVENT_WRITE if self._incoming else 0
             if not (self._ended or self._parted):
@@ -202,6 +202,12 @@ class H2Stream:
     def _put_end(self) -> None:
         self._ended = True
         self._connection.put(h2.frame(h2.DATA, h2.END_STREAM, self.number))
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        """Whoever sees the end of a stream may open another in its place."""
+        if self._told and self._ended:
+            self._connection.streams.pop(self.number, None)
 
 
 def _wait(target: socket.socket, events: int, bell: socket.socket) -> int:

@@ -98,7 +98,7 @@ class LoopbackProxy(LoopbackServer):
         return sent is not None and hmac.compare_digest(sent[1], self._credentials)
 
     def _tunnel(self, client: Peer, host: str, port: int, *, early: bytearray) -> bool:
-        target = dial(host, port)
+        target = self._dial(host, port)
         if isinstance(target, bytes):
             client.sendall(target)
             return _part(client)
@@ -110,17 +110,16 @@ class LoopbackProxy(LoopbackServer):
             self._listener.release(target)
         return False
 
-
-def dial(host: str, port: int) -> socket.socket | bytes:
-    """A connection to a target, or the words that say why there is none."""
-    try:
-        target = socket.create_connection((host.strip("[]"), port), _DIAL_TIMEOUT)
-    except (OSError, OverflowError, UnicodeError) as exc:  # of the port, of an odd name
-        status = "504 Gateway Timeout" if isinstance(exc, TimeoutError) else "502 Bad Gateway"
-        return _reply(status, f"{host}:{port}: {exc}")
-    target.settimeout(None)
-    target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return target
+    def _dial(self, host: str, port: int) -> socket.socket | bytes:
+        """A connection to a target, or the words that say why there is none."""
+        try:
+            target = socket.create_connection((host.strip("[]"), port), _DIAL_TIMEOUT)
+        except (OSError, OverflowError, UnicodeError) as exc:  # of the port, of an odd name
+            status = "504 Gateway Timeout" if isinstance(exc, TimeoutError) else "502 Bad Gateway"
+            return _reply(status, f"{host}:{port}: {exc}")
+        target.settimeout(None)
+        target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return target
 
 
 def _basic(user: str, password: str) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from . import _h2_frames as h2
 from ._h2_connection import H2Connection
 from ._h2_stream import CONNECTION_FIELDS
-from ._loopback import AUTHORITY, CONNECT_ONLY, WHO_ARE_YOU, LoopbackProxy, dial
+from ._loopback import AUTHORITY, CONNECT_ONLY, WHO_ARE_YOU, LoopbackProxy
 from ._peer import TLSPeer
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class LoopbackH2Proxy(LoopbackProxy):
         initial_window_size: How many octets of a tunnel the client may send before the target
             takes them.
 
+    Raises:
+        ImportError: hpack is not installed.
+
     Attributes:
         requests: The authority and the head of every request, in order. Over HTTP/2 the head is
             a line "name: value" for each field.
@@ -59,6 +63,10 @@ class LoopbackH2Proxy(LoopbackProxy):
         max_concurrent_streams: int = 100,
         initial_window_size: int = h2.DEFAULT_WINDOW,
     ) -> None:
+        try:
+            import_module("hpack")
+        except ImportError as error:
+            raise ImportError("it needs hpack: pip install 'connect-tunnel[http2]'") from error
         super().__init__(auth=auth, ssl_context=ssl_context, refuse=refuse)
         self._max_concurrent_streams = max_concurrent_streams
         self._initial_window_size = initial_window_size
@@ -82,10 +90,13 @@ class LoopbackH2Proxy(LoopbackProxy):
             received,
             max_concurrent_streams=self._max_concurrent_streams,
             initial_window_size=self._initial_window_size,
-            meet=lambda *request: self._listener.spawn(self._serve_stream, *request),
+            meet=self._meet_stream,
         )
         connection.run(self._listener.spawn)
         client.shutdown(socket.SHUT_WR)  # after a GOAWAY, that is
+
+    def _meet_stream(self, stream: H2Stream, fields: Fields) -> None:
+        self._listener.spawn(self._serve_stream, stream, fields)
 
     def _serve_stream(self, stream: H2Stream, fields: Fields) -> None:
         if not _is_well_formed(fields):
@@ -98,7 +109,7 @@ class LoopbackH2Proxy(LoopbackProxy):
         head = b"".join(b"%s: %s\r\n" % field for field in fields) + b"\r\n"
         self.requests.append((f"{host}:{port}", head))
         words = self._objection(f"{host}:{port}", head)
-        target = dial(host, int(port)) if words is None else words
+        target = self._dial(host, int(port)) if words is None else words
         if isinstance(target, bytes):
             return stream.refuse(target)
         self._listener.adopt(target)

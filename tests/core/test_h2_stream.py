@@ -38,7 +38,7 @@ def new(*heads: Any) -> H2Stream:
 
 
 def receive(stream: H2Stream, data: bytes) -> bool:
-    fits = stream.begin_data(len(data))
+    fits = stream.begin_data(len(data), 0)
     stream.receive_data(memoryview(data))
     return fits
 
@@ -160,7 +160,7 @@ def test_an_answer_may_be_the_end(fields: Any) -> None:
     assert stream.ended
     assert stream.readable
     assert stream.take(9) == stream.peek() == b""
-    for more in (lambda: stream.receive_head(fields, last=True), lambda: stream.begin_data(0)):
+    for more in (lambda: stream.receive_head(fields, last=True), lambda: stream.begin_data(0, 0)):
         with pytest.raises(Malformed, match="went on after the end of a stream"):
             more()
 
@@ -168,7 +168,7 @@ def test_an_answer_may_be_the_end(fields: Any) -> None:
 def test_data_before_an_answer() -> None:
     for stream in (new(), new(EARLY)):
         with pytest.raises(Malformed, match="DATA before an answer"):
-            stream.begin_data(0)
+            stream.begin_data(0, 0)
 
 
 # ---- the states ----
@@ -228,28 +228,27 @@ def test_what_nobody_will_take_is_not_kept() -> None:
 @pytest.mark.parametrize("length", [WINDOW, WINDOW + 1])
 def test_the_window_of_a_stream(length: int) -> None:
     """H2-17: what the proxy may send, which padding takes a part of."""
-    assert new(OK).begin_data(length) is (length == WINDOW)
+    assert new(OK).begin_data(length, 0) is (length == WINDOW)
 
 
 def test_credit_is_given_for_what_is_taken() -> None:
-    """H2-17: in steps of a quarter, and for nothing that was not read."""
+    """H2-17: in steps of a half, and for nothing that was not read."""
     stream = new(OK)
     receive(stream, bytes(WINDOW))
     assert stream.credit() == 0
-    stream.take(WINDOW // 4 - 1)
+    stream.take(WINDOW // 2 - 1)
     assert stream.credit() == 0
     stream.take(1)
-    assert (stream.credit(), stream.credit()) == (WINDOW // 4, 0)
-    assert stream.begin_data(WINDOW // 4)
-    assert not stream.begin_data(1)
+    assert (stream.credit(), stream.credit()) == (WINDOW // 2, 0)
+    assert stream.begin_data(WINDOW // 2, 0)
+    assert not stream.begin_data(1, 0)
 
 
 def test_padding_counts_as_taken() -> None:
     stream = new(OK)
-    stream.begin_data(WINDOW)
-    stream.release(WINDOW)
+    stream.begin_data(WINDOW, WINDOW)
     assert stream.credit() == WINDOW
-    assert stream.begin_data(WINDOW)
+    assert stream.begin_data(WINDOW, 0)
 
 
 @pytest.mark.parametrize("change", [{"ended": True}, {"loss": Loss("x", "reset")}], ids=str)
@@ -294,7 +293,7 @@ def arrived(sizes: Iterable[int], among: int) -> H2Stream:
     """A stream with parts of these sizes, each out of so many octets that came with it."""
     stream = new(OK)
     for size in sizes:
-        stream.begin_data(size)
+        stream.begin_data(size, 0)
         stream.receive_data(memoryview(bytes(among))[:size])
     return stream
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
-from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Route
+from connect_tunnel import HTTP2, InvalidProxy, Proxy, ProxyResponse, Route
 from connect_tunnel._route import _MOST_WAYS, Hop, Routed, hops_of
 from connect_tunnel.routing import Direct
 
@@ -56,6 +57,21 @@ def test_what_a_hop_is_offered(
     hop.http1_only = http1_only
     assert hop.protocols == protocols
     assert hop.multiplexes is ("h2" in protocols)
+
+
+def test_the_context_of_a_hop() -> None:
+    """TL-04: another where HTTP/2 is of no use, if there is one; none is ever changed."""
+    offers, other = ssl.create_default_context(), ssl.create_default_context()
+    given = Proxy("https://proxy.test", ssl_context=offers, http2=HTTP2(fallback_context=other))
+    for proxy, later in [
+        (given, other),
+        (Proxy("https://proxy.test", ssl_context=offers, http2=True), offers),
+        (Proxy("https://proxy.test", ssl_context=offers), offers),
+    ]:
+        hop = Hop(proxy)
+        assert hop.ssl_context is offers
+        hop.http1_only = True
+        assert hop.ssl_context is later
 
 
 PLAIN = Proxy("http://plain.test")

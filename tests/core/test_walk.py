@@ -1167,7 +1167,7 @@ def test_http_2_where_it_was_of_no_use() -> None:
     hops[0].http1_only = True
     done = walk(hops)
     assert isinstance(done.value, InvalidProxy)
-    assert "only HTTP/1.1 can be offered" in str(done.value.hint)
+    assert "fallback_context" in str(done.value.hint)
     assert story(done) == DIALLED
 
 

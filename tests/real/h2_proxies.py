@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from connect_tunnel import Proxy
+from connect_tunnel import HTTP2, Proxy
 
 from .entrance import service, written
 from .proxies import apache_at, envoy_at, envoy_listener, envoy_tls, tls
@@ -131,7 +131,9 @@ def way(ring: Ring, port: Port, *, auth: Login | None = None, http1: bool = True
     """The way through an entrance, by HTTP/2 if it can be; only by that without `http1`."""
     if port is Port.ENVOY_H2C:
         return Proxy(f"http://localhost:{ring.port(port)}", http1=False, http2=True)
-    context = ssl.create_default_context(cafile=str(ring.proxy_authority.ca))
+    authority = str(ring.proxy_authority.ca)
+    context, fallback = (ssl.create_default_context(cafile=authority) for _ in range(2))
     context.set_alpn_protocols(ALPN if http1 else ALPN[:1])
+    http2 = HTTP2(fallback_context=fallback)
     url = f"https://localhost:{ring.port(port)}"
-    return Proxy(url, auth=auth, ssl_context=context, http1=http1, http2=True)
+    return Proxy(url, auth=auth, ssl_context=context, http1=http1, http2=http2)

@@ -382,13 +382,15 @@ async def test_h2_13_mitmproxy_agrees_and_cannot(
 ) -> None:
     """It answers CONNECT with GOAWAY(PROTOCOL_ERROR), which is tried once, and remembered."""
     log = ring.folder / MITMPROXY.name / "out.log"
-    via = enter_h2(Port.MITMPROXY)
-    before = count_of_connections(log.read_text())
-    async with shell.dialer(via) as dialer:
-        for tried in (2, 3):
-            async with await dialer.open(echo(ring)) as stream:
-                assert await echoed(stream, b"hello") == b"hello"
-                assert count_of_connections(log.read_text()) == before + tried
+    async with shell.dialer(enter_h2(Port.MITMPROXY)) as dialer:
+        before = count_of_connections(log.read_text())
+        async with await dialer.open(echo(ring)) as stream:
+            assert await echoed(stream, b"hello") == b"hello"
+        tried = count_of_connections(log.read_text())
+        assert tried >= before + 2
+        async with await dialer.open(echo(ring)) as stream:
+            assert await echoed(stream, b"hello") == b"hello"
+        assert count_of_connections(log.read_text()) == tried + 1
 
 
 def count_of_connections(log: str) -> int:
