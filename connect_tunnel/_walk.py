@@ -107,16 +107,17 @@ class Walk:
         """Have a connection to a hop, up to where it can be asked for something."""
         hop = self._hops[index]
         self._shared.discard(hop)
-        if hop.multiplexes:
+        promised = hop.multiplexes
+        if promised:
             yield from Enter("tcp", hop)
             if (yield from Join(hop)) == "joined":
                 self._shared.add(hop)
                 self._joined = self.dialled = True
                 return None
-        return (yield from self._connect(index))
+        return (yield from self._connect(index, promised=promised))
 
-    def _connect(self, index: int) -> Program[Refused | None]:
-        """Make a connection to a hop; one in HTTP/2 is there for others to join."""
+    def _connect(self, index: int, *, promised: bool) -> Program[Refused | None]:
+        """Make a connection to a hop, for others to join in HTTP/2 if that was promised them."""
         hop = self._hops[index]
         if index == 0:
             yield from self._dial(hop)
@@ -129,26 +130,29 @@ class Walk:
         agreed = hop.multiplexes  # without TLS, by prior knowledge (RFC 9113, 3.3)
         if hop.proxy.scheme == "https":
             agreed = yield from self._start_tls(hop)
-        if hop.multiplexes:
+        if promised:
+            # Also where it cannot be joined: they wait to know.
             yield from Share(hop, joinable=agreed)
+        self._joined = False
         if agreed:
             self._shared.add(hop)
-            self._joined = False
+        else:
+            self._shared.discard(hop)
         return None
 
     def _start_tls(self, hop: Hop) -> Program[bool]:
         """Speak TLS with a hop, and say whether it agreed to HTTP/2."""
-        proxy = hop.proxy
+        proxy, protocols = hop.proxy, hop.protocols
         yield from Enter("proxy_tls", hop)
         # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
         chosen = yield from StartTLS(
             hop.ssl_context,
             proxy.endpoint.server_hostname,
-            protocols=hop.protocols,
+            protocols=protocols,
             require_close_notify=proxy.require_close_notify,
         )
         agreed = chosen == "h2"
-        if agreed and hop.multiplexes:
+        if agreed and "h2" in protocols:
             return True
         if agreed or chosen not in (None, "http/1.1"):
             hint = "leave it out of set_alpn_protocols"
@@ -197,6 +201,8 @@ class Walk:
             fields = proxy.fields
             if proxy.fields_for is not None:
                 fields = yield from ask_caller(proxy.fields_for, goal)
+                if proxy.http2 is not None and (complaint := fields.complaint_in_http2()):
+                    raise InvalidProxy(complaint)
             request = Request(goal, fields)
             if proxy.auth is None or fields.credentials is not None:
                 yield from Enter("connect", hop)
@@ -290,7 +296,7 @@ class Walk:
                     continue
                 self._joined = where == "joined"
                 if where == "dial":
-                    no = yield from self._connect(index)
+                    no = yield from self._connect(index, promised=True)
                 break
             if isinstance(answer, ProxyResponse):
                 if 200 <= answer.status < 300:

@@ -109,6 +109,8 @@ class Pool:
                     continue
                 if connection.take_seat():
                     return Seat(connection, joined=True)
+            if not hop.multiplexes:
+                return "dial"  # as has turned out: nobody needs to wait for anybody
             with self._lock:
                 if place.version == version and not place.pending and place.extensible:
                     place.dialling = True

@@ -225,6 +225,8 @@ class H2Connection:
     def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         if kind == wire.PUSH_PROMISE:
             raise Fault(wire.PROTOCOL_ERROR, "pushed, which it was told not to")
+        if number and kind in (wire.SETTINGS, wire.PING, wire.GOAWAY):
+            raise Fault(wire.PROTOCOL_ERROR, "sent on a stream what is of the connection")
         digest = _DIGESTS.get(kind)  # of frames that nobody knows nobody complains (RFC 9113, 5.5)
         if digest is not None:
             digest(self, flags, number, payload)
@@ -238,10 +240,9 @@ class H2Connection:
             cause = "reset" if stream.response else self._cause(code, "reset")
             self._end(stream, Loss(f"reset the stream ({wire.error_name(code)})", cause, code))
 
-    def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) % 6 or (flags & wire.ACK and payload):
-            code = wire.PROTOCOL_ERROR if number else wire.FRAME_SIZE_ERROR
-            raise Fault(code, "sent malformed SETTINGS")
+    def _on_settings(self, flags: int, _: int, payload: bytes) -> None:
+        if len(payload) % 6 or (flags & wire.ACK and payload):
+            raise Fault(wire.FRAME_SIZE_ERROR, "sent malformed SETTINGS")
         if flags & wire.ACK:
             return
         wider = self._limits.learn(payload)
@@ -252,8 +253,8 @@ class H2Connection:
         self.room_changed = True
         self._owe(wire.SETTINGS_ACK)
 
-    def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) != 8:
+    def _on_ping(self, flags: int, _: int, payload: bytes) -> None:
+        if len(payload) != 8:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed PING")
         if flags & wire.ACK:
             self.pongs += 1
@@ -261,18 +262,18 @@ class H2Connection:
         else:
             self._owe(wire.ping(payload, ack=True))
 
-    def _on_goaway(self, _: int, number: int, payload: bytes) -> None:
-        if number or len(payload) < 8:
+    def _on_goaway(self, _: int, __: int, payload: bytes) -> None:
+        if len(payload) < 8:
             raise Fault(wire.FRAME_SIZE_ERROR, "sent a malformed GOAWAY")
         last, code = wire.long_of(payload), wire.code_of(payload, 4)
         why = f": {escape(payload[8:])}" if len(payload) > 8 else ""
         said = f"takes no more tunnels on this connection (GOAWAY, {wire.error_name(code)}{why})"
         self.going = Loss(said, self._cause(code, "unprocessed"), code)
         self.room_changed = True
-        # Those up to the last one run to their end (RFC 9113, 6.8).
-        last = -1 if self.going.cause == "version" else last
-        for stream in [one for one in self.streams.values() if one.id > last]:
-            self._end(stream, self.going)
+        # Those up to the last one run to their end (RFC 9113, 6.8), if they can.
+        for stream in list(self.streams.values()):
+            if stream.id > last or (self.going.cause == "version" and stream.response is None):
+                self._end(stream, self.going)
 
     def _on_window_update(self, _: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:

@@ -165,7 +165,8 @@ class H2Stream:
 
     def take(self, max_bytes: int) -> bytes:
         """Take up to so many bytes."""
-        chunks, parts, room = self._chunks, [], max_bytes
+        chunks, room = self._chunks, max_bytes
+        parts: list[bytes | memoryview] = []
         while chunks and room:
             chunk = chunks.popleft()
             if len(chunk) > room:

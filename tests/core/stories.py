@@ -1,7 +1,7 @@
 """Openings told as stories: what a program did that the world could see.
 
 A story is a list of lookups, connections, TLS, requests (with the credentials they carried), and
-hanging up.
+hanging up; and, where a hop speaks HTTP/2, of connections that are joined, left and shared.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from connect_tunnel._steps import (
     Ends,
     Enter,
     HangUp,
+    Join,
     Offload,
     Peek,
+    ReadHead,
     Resolve,
     Send,
+    SendHead,
+    Share,
     StartTLS,
     Take,
 )
@@ -29,6 +33,8 @@ from connect_tunnel.auth import Basic
 from connect_tunnel.testing import NextConnection, Replay, replay
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from connect_tunnel._route import Hops, Routed
     from connect_tunnel._steps import Address, Program
 
@@ -67,8 +73,9 @@ def run(
     way: Hops | Routed, *incoming: Incoming, target: Target = TARGET, **results: Any
 ) -> Replay[Opened | TunnelError]:
     """Attempt it. Results are given by the names of steps; TLS chooses no protocol."""
-    named: dict[type[Any], object] = {Resolve: ADDRESSES}
-    known = {step.__name__: step for step in (Resolve, Dial, Ends, StartTLS, Send)}
+    named: dict[type[Any], object] = {Resolve: ADDRESSES, Join: "dial"}
+    steps = (Resolve, Dial, Ends, StartTLS, Send, Join, ReadHead)
+    known = {step.__name__: step for step in steps}
     named |= {known[name]: result for name, result in results.items()}
     return replay(attempt(way, target), *incoming, results=named)
 
@@ -87,8 +94,14 @@ def story(done: Replay[Any]) -> list[str]:
                 told.append(requested(data) if data[:7] == b"CONNECT" else sending(data))
             case HangUp():
                 told.append("hang up")
+            case Join(hop):
+                told.append(f"{'leave' if step.elsewhere else 'join'} {hop.proxy.endpoint}")
+            case Share(_, joinable):
+                told.append("share" if joinable else "share nothing")
+            case SendHead(fields):
+                told.append(asked(fields))
             case _:
-                assert isinstance(step, Enter | Ends | Peek | Take | Call | Offload)
+                assert isinstance(step, Enter | Ends | Peek | ReadHead | Take | Call | Offload)
     return told
 
 
@@ -101,6 +114,15 @@ def requested(head: bytes) -> str:
     assert fields[0] == f"Host: {authority}"
     given = [field.partition(": ")[2] for field in fields if field.startswith("Proxy-Auth")]
     return " ".join([f"ask for {authority}", *(f"as {credentials}" for credentials in given)])
+
+
+def asked(fields: Sequence[tuple[bytes, bytes]]) -> str:
+    """The same of a request in HTTP/2."""
+    (method, connect), (name, authority), *rest = fields
+    assert (method, connect, name) == (b":method", b"CONNECT", b":authority")
+    given = [value.decode() for name, value in rest if name == b"proxy-authorization"]
+    said = f"ask in HTTP/2 for {authority.decode()}"
+    return " ".join([said, *(f"as {credentials}" for credentials in given)])
 
 
 def sending(data: bytes) -> str:

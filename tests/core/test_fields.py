@@ -180,6 +180,24 @@ def test_whether_the_connection_is_used_again(said: Any, closes: bool) -> None:
     assert RequestFields(said).closes is closes
 
 
+@pytest.mark.parametrize(
+    ("pairs", "name"),
+    [
+        ((), None),
+        ({"X-One": "connection", "Host": "h.test", "Proxy-Authorization": "x"}, None),
+        ({"X": "1", "Connection": "close"}, "Connection"),
+        ({"keep-alive": "5"}, "keep-alive"),
+        ({"Proxy-Connection": ""}, "Proxy-Connection"),
+        ({"UPGRADE": "h2c"}, "UPGRADE"),
+    ],
+    ids=["none", "others", "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade"],
+)
+def test_h2_02_what_http_2_does_not_have(pairs: Any, name: str | None) -> None:
+    complaint = RequestFields(pairs).complaint_in_http2()
+    said = f"cannot be sent {name} in HTTP/2, where connections are shared"
+    assert complaint == (None if name is None else said)
+
+
 def test_it_is_a_value() -> None:
     same = RequestFields({"X": "1"})
     assert same == RequestFields([("X", b"1")])

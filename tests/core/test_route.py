@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+from typing import Any
+
 import pytest
 
-from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Route
+from connect_tunnel import HTTP2, InvalidProxy, Proxy, ProxyResponse, Route
 from connect_tunnel._route import _MOST_WAYS, Hop, Routed, hops_of
 from connect_tunnel.routing import Direct
 
@@ -34,6 +37,41 @@ def test_a_hop_remembers_for_those_who_have_credentials() -> None:
     assert one.memory is not None
     assert one.memory is not other.memory
     assert Hop(Proxy("http://proxy.test:3128")).memory is None
+
+
+@pytest.mark.parametrize(
+    ("options", "http1_only", "protocols"),
+    [
+        ({}, False, ("http/1.1",)),
+        ({"http2": True}, False, ("h2", "http/1.1")),
+        ({"http2": True, "http1": False}, False, ("h2",)),
+        ({"http2": True}, True, ("http/1.1",)),
+    ],
+    ids=["HTTP/1.1", "either", "HTTP/2 alone", "what turned out"],
+)
+def test_what_a_hop_is_offered(
+    options: dict[str, Any], http1_only: bool, protocols: tuple[str, ...]
+) -> None:
+    """H2-03: never h2c, and never what is not to be spoken."""
+    hop = Hop(Proxy("https://proxy.test", **options))
+    hop.http1_only = http1_only
+    assert hop.protocols == protocols
+    assert hop.multiplexes is ("h2" in protocols)
+
+
+def test_the_context_of_a_hop() -> None:
+    """TL-04: another where HTTP/2 is of no use, if there is one; none is ever changed."""
+    offers, other = ssl.create_default_context(), ssl.create_default_context()
+    given = Proxy("https://proxy.test", ssl_context=offers, http2=HTTP2(fallback_context=other))
+    for proxy, later in [
+        (given, other),
+        (Proxy("https://proxy.test", ssl_context=offers, http2=True), offers),
+        (Proxy("https://proxy.test", ssl_context=offers), offers),
+    ]:
+        hop = Hop(proxy)
+        assert hop.ssl_context is offers
+        hop.http1_only = True
+        assert hop.ssl_context is later
 
 
 PLAIN = Proxy("http://plain.test")

@@ -8,7 +8,7 @@ import pytest
 
 from connect_tunnel import InvalidProxy, Proxy, ProxyResponse, Target
 from connect_tunnel._route import Routed
-from connect_tunnel._via import read_via, shown
+from connect_tunnel._via import read_via, shares, shown
 from connect_tunnel.routing import Direct, Router
 
 PROXY = Proxy("https://proxy.test")
@@ -76,6 +76,26 @@ def test_a_way_in_words(via: Any, words: str) -> None:
     read = read_via(via)
     assert not isinstance(read, InvalidProxy | ImportError)
     assert shown(read) == words
+
+
+MULTIPLEXING = Proxy("https://proxy.test", http2=True)
+
+
+@pytest.mark.parametrize(
+    ("via", "shared"),
+    [
+        ("http://a", False),
+        (["http://a", PROXY], False),
+        (MULTIPLEXING, True),
+        (["http://a", MULTIPLEXING], True),
+        (Direct(), True),
+    ],
+    ids=["HTTP/1.1", "a chain of it", "H2-06 HTTP/2", "in a chain", "nobody knows yet"],
+)
+def test_whether_connections_may_be_shared(via: Any, shared: bool) -> None:
+    read = read_via(via)
+    assert not isinstance(read, InvalidProxy | ImportError)
+    assert shares(read) is shared
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from connect_tunnel import (
     ProxyAuthenticationRequired,
     ProxyHungUp,
     ProxyMisbehaved,
+    ProxyResponse,
     ProxyTLSError,
     ProxyUnreachable,
     Target,
@@ -24,10 +25,24 @@ from connect_tunnel import (
     TunnelRefused,
     TunnelTimeout,
 )
-from connect_tunnel._steps import Dial, Enter, HangUp, Peek, Resolve, Send, StartTLS, Take
+from connect_tunnel._steps import (
+    Dial,
+    Enter,
+    HangUp,
+    Join,
+    Peek,
+    ReadHead,
+    Resolve,
+    Send,
+    SendHead,
+    StartTLS,
+    Take,
+)
 from connect_tunnel._walk import MAX_ROUNDS, PATIENCE, Opened, Walk
-from connect_tunnel.auth import Auth, Basic, Bearer
+from connect_tunnel.auth import Auth, Basic, Bearer, Digest
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
+from connect_tunnel.protocols.h2 import SILENCE
+from connect_tunnel.protocols.h2_stream import Loss
 from connect_tunnel.testing import NextConnection, every_split, replay
 from tests.core.stories import (
     ADDRESSES,
@@ -53,12 +68,13 @@ from tests.core.stories import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from connect_tunnel import ProxyResponse
     from connect_tunnel._route import Hops
     from connect_tunnel._steps import Address, Program
     from connect_tunnel.auth import Exchange, Flow
+    from connect_tunnel.testing import Replay
     from tests.core.stories import Incoming
 
 T = TypeVar("T")
@@ -1035,6 +1051,422 @@ def test_a_callable_that_fails_fails_the_opening() -> None:
 
     with pytest.raises(LookupError, match="no token today"):
         run(way(Proxy("http://proxy.test:3128", headers=fail)))
+
+
+# ---- HTTP/2 ----
+
+H2 = Proxy("https://proxy.test:3128", http2=True)
+ALONE = Proxy("https://proxy.test:3128", http1=False, http2=True)  # in nothing but HTTP/2
+KNOWN = Proxy("http://proxy.test:3128", http1=False, http2=True)  # by prior knowledge
+GRANTED_2 = ProxyResponse(200, "", "2")
+NO_2 = ProxyResponse(403, "", "2")
+ASK_2 = ProxyResponse(407, "", "2", b'proxy-authenticate: Basic realm="x"\r\n')
+DIGEST_2 = ProxyResponse(407, "", "2", b'proxy-authenticate: Digest realm="x", nonce="n"\r\n')
+
+UNPROCESSED = Loss("takes no more tunnels", "unprocessed")
+ENDED = Loss("closed the connection", "ended")
+VERSION = Loss("reset the stream (HTTP_1_1_REQUIRED)", "version", 13)
+MALFORMED = Loss("sent DATA before an answer", "malformed")
+ABORTED = Loss("reset the stream (CONNECT_ERROR)", "reset", 10)
+CALM = Loss("reset the stream (ENHANCE_YOUR_CALM)", "reset", 11)
+
+JOIN, LEAVE = "join proxy.test:3128", "leave proxy.test:3128"
+DIALLED = [*REACHED, "TLS with proxy.test"]
+SHARED = [*DIALLED, "share"]
+UNSHARED = [*DIALLED, "share nothing"]
+ASKED_2 = "ask in HTTP/2 for imap.example.com:993"
+ANSWERED_2 = f"{ASKED_2} as Basic dTpw"
+ANOTHER = ["hang up", JOIN, *SHARED, ASKED_2]
+
+
+def walk(
+    via: Proxy | Hops, *heads: object, coming: Sequence[Incoming] = (), **results: Iterable[object]
+) -> Replay[Opened | TunnelError]:
+    """Attempt it: what is answered on streams, what comes besides, and the results of steps."""
+    hops = via if isinstance(via, tuple) else way(via)
+    given: dict[str, Any] = {name: iter(each) for name, each in results.items()}
+    given.setdefault("StartTLS", "h2")
+    return run(hops, *coming, ReadHead=iter(heads), **given)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "joins", "told"),
+    [
+        (H2, "dial", [JOIN, *SHARED, ASKED_2]),
+        (H2, "joined", [JOIN, ASKED_2]),
+        (ALONE, "dial", [JOIN, *SHARED, ASKED_2]),
+        (KNOWN, "dial", [JOIN, *REACHED, "share", ASKED_2]),
+        (KNOWN, "joined", [JOIN, ASKED_2]),
+    ],
+    ids=["the first", "another", "HTTP/2 alone", "H2-03 by prior knowledge", "another of these"],
+)
+def test_one_hop_in_http_2(proxy: Proxy, joins: str, told: list[str]) -> None:
+    """H2-06: who comes first makes a connection, and who comes later joins it."""
+    walked = Walk(way(proxy))
+    done = walk(proxy, GRANTED_2, Join=[joins])
+    assert opened(done).responses == (GRANTED_2,)
+    assert story(done) == told
+    assert done.left == b""
+    given: dict[Any, Any] = {Join: "joined", ReadHead: GRANTED_2}
+    replay(walked.to(TARGET), results=given)
+    assert walked.dialled
+
+
+@pytest.mark.parametrize("chosen", [None, "http/1.1"])
+def test_a_proxy_that_does_not_agree_to_http_2(chosen: str | None) -> None:
+    """H2-03, TL-04: is asked in HTTP/1.1; who waits for our connection is told; and it is kept."""
+    hops = way(H2)
+    done = walk(hops, coming=[OK + TAIL], StartTLS=[chosen])
+    opened(done)
+    assert story(done) == [JOIN, *UNSHARED, ASKED]
+    assert done.left == TAIL
+    again = walk(hops, coming=[OK], StartTLS=[None])
+    assert story(again) == [*DIALLED, ASKED]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "offered"),
+    [(H2, ("h2", "http/1.1")), (ALONE, ("h2",)), (Proxy("https://proxy.test"), ("http/1.1",))],
+    ids=["either", "HTTP/2 alone", "HTTP/1.1 alone"],
+)
+def test_what_is_offered(proxy: Proxy, offered: tuple[str, ...]) -> None:
+    """H2-03."""
+    done = run(way(proxy), StartTLS=ProxyTLSError("not trusted"))
+    assert [step.protocols for step in done.steps if type(step) is StartTLS] == [offered]
+
+
+CONTEXT = ssl.create_default_context()
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen", "said", "hint"),
+    [
+        ({}, "spdy/3", "agreed to speak 'spdy/3'", "leave it out of set_alpn_protocols"),
+        ({"http1": False}, None, "does not agree to HTTP/2", None),
+        ({"http1": False}, "http/1.1", "does not agree to HTTP/2", None),
+        ({"http1": False, "ssl_context": CONTEXT}, None, "does not agree", "offer it: ssl_context"),
+    ],
+    ids=["another", "nothing", "HTTP/1.1", "nothing of a context"],
+)  # fmt: skip
+def test_a_proxy_that_agrees_to_what_is_not_to_be_spoken(
+    options: Any, chosen: str | None, said: str, hint: str | None
+) -> None:
+    """H2-03: not a byte is sent, and http1=False means that."""
+    hops = way(Proxy("https://proxy.test:3128", http2=True, **options))
+    done = walk(hops, StartTLS=[chosen])
+    assert isinstance(done.value, InvalidProxy)
+    assert said in str(done.value)
+    assert (done.value.hint is None) if hint is None else (hint in str(done.value.hint))
+    assert story(done) == [JOIN, *DIALLED]
+    assert not hops[0].http1_only
+
+
+def test_http_2_where_it_was_of_no_use() -> None:
+    """A context of the caller's may go on to offer it."""
+    hops = way(H2)
+    hops[0].http1_only = True
+    done = walk(hops)
+    assert isinstance(done.value, InvalidProxy)
+    assert "fallback_context" in str(done.value.hint)
+    assert story(done) == DIALLED
+
+
+def test_http_2_that_turns_out_to_be_of_no_use_meanwhile() -> None:
+    """Another opening found out while we shook hands; what was agreed on then is spoken."""
+    hops = way(H2)
+
+    def agree() -> Iterator[str]:
+        hops[0].http1_only = True
+        yield "h2"
+
+    done = walk(hops, GRANTED_2, StartTLS=agree())
+    opened(done)
+    assert story(done) == [JOIN, *SHARED, ASKED_2]
+
+
+def test_who_is_to_dial_says_what_came_of_it_whatever_others_found_out() -> None:
+    hops = way(H2)
+
+    def let_dial() -> Iterator[str]:
+        hops[0].http1_only = True
+        yield "dial"
+
+    done = walk(hops, coming=[OK], Join=let_dial(), StartTLS=[None])
+    opened(done)
+    assert story(done) == [JOIN, *UNSHARED, ASKED]
+    assert [step.protocols for step in done.steps if type(step) is StartTLS] == [("http/1.1",)]
+
+
+def test_the_parts_of_an_opening_in_http_2() -> None:
+    hops = way(H2)
+    done = walk(hops, GRANTED_2)
+    entered = [step.phase for step in done.steps if type(step) is Enter]
+    assert entered == ["tcp", "resolve", "tcp", "proxy_tls", "connect"]
+    assert {step.hop for step in done.steps if type(step) is Enter} == {hops[0]}
+    joined = walk(hops, GRANTED_2, Join=["joined"])
+    assert [step.phase for step in joined.steps if type(step) is Enter] == ["tcp", "connect"]
+
+
+def test_fields_and_a_page_in_http_2() -> None:
+    """H2-08: a refusal is one, with the DATA of its stream for a body."""
+    hops = way(Proxy("https://proxy.test:3128", http2=True, headers={"X-One": "1"}))
+    done = walk(hops, NO_2, coming=[b"sor", b"ry", b""], Join=["joined"])
+    assert isinstance(done.value, TunnelRefused)
+    assert (done.value.response.status, done.value.response.body) == (403, b"sorry")
+    assert done.value.response.complete
+    assert story(done) == [JOIN, ASKED_2, "hang up"]
+    [head] = [step.fields for step in done.steps if type(step) is SendHead]
+    assert (b"x-one", b"1") in head
+
+
+@pytest.mark.parametrize("proxy", [H2, KNOWN], ids=["TLS", "prior knowledge"])
+def test_fields_made_for_a_target_that_http_2_does_not_have(proxy: Proxy) -> None:
+    """H2-02: nothing is sent, whichever version the proxy would have agreed to."""
+    made = Proxy(
+        proxy.url, http1=proxy.http1, http2=True, headers=lambda _: {"Connection": "close"}
+    )
+    done = walk(made)
+    assert isinstance(done.value, InvalidProxy)
+    assert "cannot be sent Connection in HTTP/2, where connections are shared" in str(done.value)
+    assert not [step for step in done.steps if isinstance(step, Send | SendHead)]
+
+
+# What is answered, what comes of each Join and each TLS, and the story.
+SILENT: dict[str, tuple[list[object], list[object], list[object], list[str]]] = {
+    "there is no better": ([None, GRANTED_2], ["dial", "stay"], ["h2"],
+        [JOIN, *SHARED, ASKED_2, LEAVE]),
+    "nor later": ([None, None, GRANTED_2], ["dial", "stay", "stay"], ["h2"],
+        [JOIN, *SHARED, ASKED_2, LEAVE, LEAVE]),
+    "another one": ([None, GRANTED_2], ["joined", "joined"], [],
+        [JOIN, ASKED_2, LEAVE, ASKED_2]),
+    "another one, later": ([None, None, GRANTED_2], ["joined", "stay", "joined"], [],
+        [JOIN, ASKED_2, LEAVE, LEAVE, ASKED_2]),
+    "one of our own": ([None, GRANTED_2], ["joined", "dial"], ["h2"],
+        [JOIN, ASKED_2, LEAVE, *SHARED, ASKED_2]),
+    "another, and one of our own": ([None, None, GRANTED_2], ["joined", "joined", "dial"], ["h2"],
+        [JOIN, ASKED_2, LEAVE, ASKED_2, LEAVE, *SHARED, ASKED_2]),
+    "one in HTTP/1.1": ([None], ["joined", "dial"], [None],
+        [JOIN, ASKED_2, LEAVE, *UNSHARED, ASKED]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("heads", "joins", "chosen", "told"), SILENT.values(), ids=SILENT)
+def test_silence(
+    heads: list[object], joins: list[object], chosen: list[object], told: list[str]
+) -> None:
+    """H2-06: the first answer is waited for, and then on a connection that gives answers."""
+    done = walk(H2, *heads, coming=[OK], Join=joins, StartTLS=chosen)
+    opened(done)
+    assert story(done) == told
+    assert {step.seconds for step in done.steps if type(step) is ReadHead} == {SILENCE}
+
+
+NONE_AGAIN = [JOIN, *SHARED, ASKED_2]
+LOST: dict[str, tuple[Proxy, list[object], list[object], list[str], str | None]] = {
+    # id: the proxy, what is answered, what comes of each Join, the story, and the error
+    "H2-13 refused once": (H2, [UNPROCESSED, GRANTED_2], ["dial"] * 2,
+        [*NONE_AGAIN, *ANOTHER], None),
+    "H2-13 refused twice": (H2, [UNPROCESSED, UNPROCESSED, GRANTED_2], ["dial"] * 3,
+        [*NONE_AGAIN, *ANOTHER, *ANOTHER], None),
+    "H2-13 refused again and again": (H2, [UNPROCESSED] * 3, ["dial"] * 3,
+        [*NONE_AGAIN, *ANOTHER, *ANOTHER], "takes no more tunnels without answering"),
+    "H2-19 an old one has ended": (H2, [ENDED, GRANTED_2], ["joined", "dial"],
+        [JOIN, ASKED_2, *ANOTHER], None),
+    "H2-19 two of them": (H2, [ENDED, ENDED, GRANTED_2], ["joined", "joined", "dial"],
+        [JOIN, ASKED_2, "hang up", JOIN, ASKED_2, *ANOTHER], None),
+    "H2-19 a new one ends": (H2, [ENDED], ["dial"], NONE_AGAIN,
+        "closed the connection without answering"),
+    "a new one ends behind an old one": (H2, [ENDED, ENDED], ["joined", "dial"],
+        [JOIN, ASKED_2, *ANOTHER], "closed the connection without answering"),
+    "one that was left for a new one": (H2, [None, ENDED], ["joined", "dial"],
+        [JOIN, ASKED_2, LEAVE, *SHARED, ASKED_2], "closed the connection without answering"),
+    "one that was left for an old one": (H2, [None, ENDED, GRANTED_2], ["dial", "joined", "dial"],
+        [*NONE_AGAIN, LEAVE, ASKED_2, *ANOTHER], None),
+    "H2-14 the target": (H2, [ABORTED], ["joined"], [JOIN, ASKED_2],
+        "(CONNECT_ERROR) without answering"),
+    "H2-13 calm": (H2, [CALM], ["joined"], [JOIN, ASKED_2], "wait before asking again"),
+    "H2-10 malformed": (H2, [MALFORMED], ["joined"], [JOIN, ASKED_2], "DATA before an answer"),
+    "no HTTP/1.1 to be had": (ALONE, [VERSION], ["joined"], [JOIN, ASKED_2],
+        "http1=True lets it have HTTP/1.1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("proxy", "heads", "joins", "told", "said"), LOST.values(), ids=LOST)
+def test_losses(
+    proxy: Proxy, heads: list[object], joins: list[object], told: list[str], said: str | None
+) -> None:
+    """H2-12, H2-13: asked again where that is safe and of use, and not for ever."""
+    done = walk(proxy, *heads, Join=joins)
+    assert story(done) == told
+    if said is None:
+        opened(done)
+    else:
+        error = done.value
+        assert isinstance(error, ProxyHungUp | ProxyMisbehaved)
+        assert said in str(error)
+        assert type(error) is (ProxyMisbehaved if heads == [MALFORMED] else ProxyHungUp)
+
+
+@pytest.mark.parametrize("joins", [["dial"], ["joined"]], ids=["dialled", "joined"])
+def test_http_1_1_it_has_to_be(joins: list[object]) -> None:
+    """H2-13: at once, and from then on."""
+    hops = way(H2)
+    done = walk(hops, VERSION, coming=[NextConnection(), OK + TAIL], Join=joins,
+                StartTLS=["h2", None][joins == ["joined"]:])  # fmt: skip
+    opened(done)
+    assert story(done)[-5:] == ["hang up", *DIALLED, ASKED]
+    assert done.left == TAIL
+    assert hops[0].http1_only
+    assert story(walk(hops, coming=[OK], StartTLS=["http/1.1"])) == [*DIALLED, ASKED]
+
+
+def lazily(auth: Auth | None = None, **options: Any) -> Proxy:
+    auth = auth or Basic("u", "p", preemptive=False)
+    return Proxy("https://proxy.test:3128", auth=auth, http2=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "challenge", "schemes"),
+    [
+        (lazily(), ASK_2, [None, "Basic"]),
+        (Proxy("https://u:p@proxy.test:3128", http2=True), ASK_2, ["Basic"]),
+        (lazily(Digest("u", "p")), DIGEST_2, [None, "Digest"]),
+    ],
+    ids=["Basic", "Basic at once", "Digest"],
+)
+def test_a_challenge_in_http_2(
+    proxy: Proxy, challenge: ProxyResponse, schemes: list[str | None]
+) -> None:
+    """H2-08: it is answered on a new stream of the same connection, by the same flow."""
+    answers = [challenge] * (len(schemes) - 1)
+    done = walk(proxy, *answers, GRANTED_2, Join=["joined"])
+    opened(done)
+    joined, *asked = story(done)
+    assert joined == JOIN
+    assert [said.partition(" as ")[2].split(" ")[0] or None for said in asked] == schemes
+    asking = [step.phase for step in done.steps if type(step) is Enter]
+    assert asking == ["tcp", *["auth", "connect"] * len(schemes)]
+
+
+def test_credentials_that_are_rejected_in_http_2() -> None:
+    done = walk(lazily(), ASK_2, ASK_2, coming=[b"no", b""], Join=["joined"])
+    assert isinstance(done.value, ProxyAuthenticationRequired)
+    assert done.value.response.body == b"no"
+    assert story(done) == [JOIN, ASKED_2, ANSWERED_2, "hang up"]
+
+
+def test_an_answer_to_a_challenge_that_is_lost() -> None:
+    """H2-13: it goes with the request, wherever that goes."""
+    done = walk(lazily(), ASK_2, UNPROCESSED, GRANTED_2, Join=["joined", "dial"])
+    opened(done)
+    again = ["hang up", JOIN, *SHARED, ANSWERED_2]
+    assert story(done) == [JOIN, ASKED_2, ANSWERED_2, *again]
+
+
+def test_an_answer_to_a_challenge_in_http_1_1() -> None:
+    done = walk(lazily(), ASK_2, VERSION, coming=[NextConnection(), OK], StartTLS=["h2", None])
+    opened(done)
+    assert story(done)[-5:] == ["hang up", *DIALLED, ANSWERED]
+
+
+BOUND_2 = f"{ASKED_2} as Bound 1"
+
+
+def test_au_20_what_is_bound_to_a_connection_has_one_of_its_own() -> None:
+    """In HTTP/1.1, where nobody joins it; and that is kept."""
+    hops = way(lazily(Bound()))
+    done = walk(hops, ASK_2, coming=[NextConnection(), ASK, OK + TAIL], StartTLS=["h2", None])
+    opened(done)
+    assert story(done) == [JOIN, *SHARED, BOUND_2, "hang up", *DIALLED, *BOUND]
+    assert done.left == TAIL
+    assert story(walk(hops, coming=[ASK, OK], StartTLS=[None])) == [*DIALLED, *BOUND]
+
+
+def test_au_20_and_cannot_have_it() -> None:
+    done = walk(lazily(Bound(), http1=False), ASK_2, Join=["joined"])
+    assert type(done.value) is ProxyHungUp
+    assert done.value.phase == "auth"
+    assert "authenticates connections, and one in HTTP/2 is shared" in str(done.value)
+    assert "http1=True" in str(done.value.hint)
+    assert story(done) == [JOIN, BOUND_2]
+
+
+# ---- HTTP/2 in a chain ----
+
+PLAIN_1, H2_1 = Proxy("http://one.test:1"), Proxy("https://one.test:1", http2=True)
+PLAIN_2, H2_2 = Proxy("http://two.test:2"), Proxy("https://two.test:2", http2=True)
+FIRST_PLAIN = ["look up one.test:1", "dial", "ask for two.test:2"]
+FIRST_DIALLED = ["look up one.test:1", "dial", "TLS with one.test", "share"]
+FIRST_JOINED = ["join one.test:1", "ask in HTTP/2 for two.test:2"]
+SECOND = ["TLS with two.test", "share", ASKED_2]
+NO_1 = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+
+IN_CHAINS: dict[str, tuple[list[Proxy], list[Incoming], int, list[object], list[str]]] = {
+    # id: the proxies, what they say in HTTP/1.1, how often in HTTP/2, of each Join, the story
+    "the first": ([H2_1, PLAIN_2], [OK], 1, ["dial"],
+        ["join one.test:1", *FIRST_DIALLED, FIRST_JOINED[1], ASKED]),
+    "the first, joined": ([H2_1, PLAIN_2], [OK], 1, ["joined"], [*FIRST_JOINED, ASKED]),
+    "the second": ([PLAIN_1, H2_2], [OK], 1, ["dial"],
+        ["join two.test:2", *FIRST_PLAIN, *SECOND]),
+    "the second, joined": ([PLAIN_1, H2_2], [], 1, ["joined"], ["join two.test:2", ASKED_2]),
+    "both": ([H2_1, H2_2], [], 2, ["dial", "dial"],
+        ["join two.test:2", "join one.test:1", *FIRST_DIALLED, FIRST_JOINED[1], *SECOND]),
+    "both, the first joined": ([H2_1, H2_2], [], 2, ["dial", "joined"],
+        ["join two.test:2", *FIRST_JOINED, *SECOND]),
+    "both, the second joined": ([H2_1, H2_2], [], 1, ["joined"], ["join two.test:2", ASKED_2]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("proxies", "coming", "heads", "joins", "told"), IN_CHAINS.values(), ids=IN_CHAINS
+)
+def test_http_2_in_a_chain(
+    proxies: list[Proxy], coming: list[Incoming], heads: int, joins: list[object], told: list[str]
+) -> None:
+    """H2-06: who shares a later hop shares the way there."""
+    done = walk(way(*proxies), *[GRANTED_2] * heads, coming=coming, Join=joins)
+    opened(done)
+    assert story(done) == told
+
+
+@pytest.mark.parametrize(
+    ("heads", "joins", "coming", "told"),
+    [
+        ([UNPROCESSED], ["joined", "dial"], [NextConnection(), NO_1],
+         ["hang up", "join two.test:2"]),
+        ([None], ["joined", "dial"], [NO_1], ["leave two.test:2"]),
+    ],
+    ids=["after a loss", "in search of an answer"],
+)  # fmt: skip
+def test_an_earlier_hop_refuses_on_the_way_to_another_connection(
+    heads: list[object], joins: list[object], coming: list[Incoming], told: list[str]
+) -> None:
+    """Its refusal is what there is to tell, and is labelled with it."""
+    hops = way(PLAIN_1, H2_2)
+    done = walk(hops, *heads, coming=coming, Join=joins)
+    assert isinstance(done.value, TunnelRefused)
+    assert "the tunnel to two.test:2 (503 Busy)" in str(done.value)
+    assert story(done) == ["join two.test:2", ASKED_2, *told, *FIRST_PLAIN, "hang up"]
+    assert [step.hop for step in done.steps if type(step) is Enter][-1] is hops[0]
+
+
+def test_an_earlier_hop_refuses_on_the_way_to_a_connection_of_ones_own() -> None:
+    """AU-20."""
+    two = Proxy("https://two.test:2", auth=Bound(), http2=True)
+    done = walk(way(PLAIN_1, two), ASK_2, coming=[NextConnection(), NO_1], Join=["joined"])
+    assert isinstance(done.value, TunnelRefused)
+    assert "the tunnel to two.test:2 (503 Busy)" in str(done.value)
+    assert story(done) == ["join two.test:2", BOUND_2, "hang up", *FIRST_PLAIN, "hang up"]
+
+
+def test_a_loss_at_the_first_hop_is_recovered_there() -> None:
+    hops = way(H2_1, H2_2)
+    done = walk(hops, UNPROCESSED, GRANTED_2, GRANTED_2, Join=["dial", "joined", "dial"])
+    opened(done)
+    first = [*FIRST_DIALLED, FIRST_JOINED[1]]
+    assert story(done) == [
+        "join two.test:2", *FIRST_JOINED, "hang up", "join one.test:1", *first, *SECOND,
+    ]  # fmt: skip
 
 
 # ---- whatever proxies do ----
