@@ -105,6 +105,7 @@ class Pool:
         while True:
             version = place.version
             for connection in place.usable:
+                connection.attend()  # a tunnel may have ended meanwhile
                 if connection.free_seats() <= 0 or not (yield from is_alive(connection)):
                     continue
                 if connection.take_seat():
@@ -209,13 +210,17 @@ class Pool:
     def close(self) -> None:
         """Close what nobody uses; the rest closes with its last tunnel."""
         self._lasting = False
+        if self._process != os.getpid():
+            return  # what there is is the parent's
         with self._lock:
+            # The places remain: there may be somebody who waits in one.
             places = list(self._places.values())
-            self._places.clear()
-        for place in places:
-            for connection in place.connections:
-                if not connection.seats:
-                    connection.close()
+            left = [connection for place in places for connection in place.connections]
+            for place in places:
+                place.connections.clear()  # its tunnels keep it
+        for connection in left:
+            if not connection.seats:
+                connection.close()
 
     def _place(self, hop: Hop) -> _Place:
         if self._process != os.getpid():

@@ -139,7 +139,11 @@ class Seat:
         """Say whether the kernel has all that was framed, of whomever."""
         with self.connection.monitor:
             self._starved = False
-            return self.connection.flush()
+            if self.connection.flush():
+                return True
+            if self.stream is not None:
+                self._check(self.stream)  # to wait would be in vain
+            return False
 
     def _check(self, stream: H2Stream) -> None:
         if stream.loss is not None:

@@ -300,8 +300,8 @@ class SharedConnection:
             if self.state.lost is not None and enough():
                 return None  # as came out when it was sent
             interests = self.turn.poll(self.layer.sock, directions)
-            if not self._drained:
-                seconds = 0.0  # there is more, and others have had no turn for long
+            if not self._drained or waiter.signal.given:
+                seconds = 0.0  # there is more, or it was called before it had the turn
             if len(interests) == 1 and seconds is None:
                 return Ready(*interests[0])
             return AnyReady(interests, seconds, waiter.signal)

@@ -99,11 +99,15 @@ class Turn:
         return [*((sock, direction) for direction in directions), *self._bell.interests]
 
     def leave(self, waiter: Waiter) -> bool:
-        """Be done; the turn goes to somebody else. False if there is nobody."""
+        """Be done; the turn goes to somebody else. False if there is nobody.
+
+        It may be one to whom the turn was offered that leaves: then it is the next one's.
+        """
         self._parked.pop(waiter, None)
         if waiter.leads:
             waiter.leads = False
             self._holder, self._polled = None, ()
+        if self._holder is None:
             for heir in self._parked:
                 heir.signal.give()
                 return True

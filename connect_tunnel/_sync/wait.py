@@ -184,9 +184,10 @@ class _Stepped:
             mine = [sock for sock, _ in self.interests if sock in ready]
             if mine:
                 self._advance(mine)
-        elif self._signal.given:
+        elif self._bell in ready:
             self._bell.recv(64)
-            self._advance(None)
+            if self._signal.given:  # and not one before it, once more
+                self._advance(None)
 
     def _advance(self, result: object) -> None:
         self._signal = None
