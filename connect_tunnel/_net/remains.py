@@ -40,6 +40,11 @@ class Remains:
         if not stream.closed:
             self._lingering[stream] = monotonic() + LINGER
 
+    def due(self) -> float | None:
+        """In how many seconds the next of them should have ended."""
+        ends = min(self._lingering.values(), default=None)
+        return None if ends is None else max(0.0, ends - monotonic())
+
     def overdue(self) -> list[H2Stream]:
         """Those that should have ended, once."""
         if not self._lingering:

@@ -173,7 +173,6 @@ class SharedConnection:
             finally:
                 self._busy = False
             self.flush()
-            self._tell()
 
     def _receive(self, enough: Callable[[], bool] | None) -> None:
         state = self.state
@@ -210,6 +209,7 @@ class SharedConnection:
             self._busy = False
         if not sent:
             self.turn.ask_to_write()
+        self._tell()
         return sent
 
     def _send(self) -> bool:
@@ -229,6 +229,7 @@ class SharedConnection:
         """See to the streams that nobody has any more."""
         for stream in self.remains.abandoned():
             self.seats -= 1
+            self.state.room_changed = True
             if stream is None:
                 self.reserved -= 1
             else:
@@ -302,6 +303,9 @@ class SharedConnection:
             interests = self.turn.poll(self.layer.sock, directions)
             if not self._drained or waiter.signal.given:
                 seconds = 0.0  # there is more, or it was called before it had the turn
+            due = self.remains.due()
+            if due is not None and (seconds is None or due < seconds):
+                seconds = due
             if len(interests) == 1 and seconds is None:
                 return Ready(*interests[0])
             return AnyReady(interests, seconds, waiter.signal)
@@ -324,10 +328,10 @@ class SharedConnection:
         with self.monitor:
             if self.closed or self._leaving:
                 return
+            self._leaving = True
             if self.state.lost is None:
                 self.state.outbox.append(wire.goaway(0, wire.NO_ERROR))
             self.attend()  # a socket that is closed with something unread in it is reset
-            self._leaving = True
             self.state.lose(Loss("was left", "ended"))
             self._tell()
             if not self.turn.held:

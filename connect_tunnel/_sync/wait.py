@@ -151,7 +151,9 @@ def _until_first(waits: list[Ready | Nested], deadline: Deadline) -> None:
     try:
         while not any(each.done for each in nested):
             wanted = [interest for each in nested for interest in each.interests]
-            ready = _until_any(sockets + wanted, None, deadline)
+            soon = min((each.at for each in nested if each.at is not None), default=None)
+            seconds = None if soon is None else max(0.0, soon - monotonic())
+            ready = _until_any(sockets + wanted, seconds, deadline)
             if any(sock in ready for sock, _ in sockets):
                 break
             for each in nested:
@@ -166,6 +168,7 @@ class _Stepped:
 
     Attributes:
         interests: What it waits for.
+        at: Until when, on the monotonic clock; None if there is no end to it.
         done: Whether it is over.
     """
 
@@ -175,6 +178,7 @@ class _Stepped:
         self._ringer.setblocking(False)
         self._signal: Signal | None = None
         self.done = False
+        self.at: float | None = None
         self.interests: list[tuple[socket.socket, int]] = []
         self._advance(None)
 
@@ -182,7 +186,7 @@ class _Stepped:
         """Continue if what it waits for is there."""
         if self._signal is None:
             mine = [sock for sock, _ in self.interests if sock in ready]
-            if mine:
+            if mine or (self.at is not None and monotonic() >= self.at):
                 self._advance(mine)
         elif self._bell in ready:
             self._bell.recv(64)
@@ -190,17 +194,16 @@ class _Stepped:
                 self._advance(None)
 
     def _advance(self, result: object) -> None:
-        self._signal = None
+        self._signal = self.at = None
         try:
             wait = self._operation.send(result)
         except StopIteration:
             self.done = True
             return
         match wait:
-            case Ready(sock, direction):
-                self.interests = [(sock, direction)]
-            case AnyReady(interests, _, _):
+            case AnyReady(interests, seconds, _):
                 self.interests = interests
+                self.at = None if seconds is None else monotonic() + seconds
             case Signalled(signal, _):
                 self._signal = signal
                 self.interests = [(self._bell, READ)]

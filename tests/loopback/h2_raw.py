@@ -168,7 +168,9 @@ class RawH2Proxy(LoopbackServer):
 
     def _talk(self, wire: Wire, script: Callable[[Wire], None]) -> None:
         if self._ssl_context is not None:
-            wire.peer = TLSPeer(wire.sock, self._ssl_context)
+            wire.peer = tls = TLSPeer(wire.sock, self._ssl_context)
+            if tls.alpn_protocol != "h2":
+                return script(wire)
         with contextlib.suppress(Gone):
             wire.begin()
             script(wire)
