@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from connect_tunnel import AsyncTunnel, Dialer, Tunnel, TunnelBroken, TunnelError, open_tunnel
@@ -107,6 +108,7 @@ def test_a_finalizer_takes_no_lock(
         thread.start()
         held.wait(10)
         sent = list(connection.state.outbox)
+        await party.together(*([partial(anyio.to_thread.run_sync, int)] * 20))  # forget results
         with pytest.warns(ResourceWarning, match="unclosed"):
             del first
             gc.collect()
@@ -203,10 +205,11 @@ def test_what_is_given_up_leaves_the_others_alone(
         await first.close()
         (wire,) = proxy.wires
         resets = [(f.stream, f.number()) for f in wire.frames if f.type == h2.RST_STREAM]
-        assert resets == ([] if step == "read" else [(3, CANCEL)])
+        # What was read from only ends in order, unless the target takes its time.
+        assert resets == [(3, CANCEL)] or (step == "read" and not resets)
 
     with RawH2Proxy(silent_on) as proxy:
-        play(shell, story, clear(proxy), timeout=3)
+        play(shell, story, clear(proxy), timeout=1.5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
