@@ -47,6 +47,11 @@ class Seat:
         """The kernel socket at the bottom, which is everybody's."""
         return self.connection.layer.sock
 
+    @property
+    def shared(self) -> bool:
+        """Bytes of others come on it, and ours are not the only ones to go."""
+        return True
+
     # ---- asking ----
 
     def ask(self, fields: Fields) -> None:
