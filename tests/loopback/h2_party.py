@@ -165,12 +165,14 @@ def play(
     shell: str,
     story: Callable[[Party], Awaitable[None]],
     via: ProxyLike | list[ProxyLike],
+    *,
+    longest: float = LONGEST,
     **options: Any,
 ) -> None:
     """Let a story happen, with a dialer that is closed afterwards."""
 
     async def main() -> None:
-        with anyio.fail_after(LONGEST):
+        with anyio.fail_after(longest):
             party = Party(shell, via, **options)
             try:
                 await story(party)
