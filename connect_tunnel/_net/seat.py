@@ -142,12 +142,12 @@ class Seat:
 
     def flush_now(self) -> bool:
         """Say whether the kernel has all that was framed, of whomever."""
+        assert self.stream is not None
         with self.connection.monitor:
             self._starved = False
             if self.connection.flush():
                 return True
-            if self.stream is not None:
-                self._check(self.stream)  # to wait would be in vain
+            self._check(self.stream)  # to wait would be in vain
             return False
 
     def _check(self, stream: H2Stream) -> None:

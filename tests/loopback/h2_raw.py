@@ -94,8 +94,10 @@ class Wire:
     def request(self) -> int:
         return self.until(h2.HEADERS).stream
 
-    def head(self, stream: int, status: int = 200, *, end: bool = False) -> bytes:
-        block = self._encoder.encode([(":status", str(status))])
+    def head(
+        self, stream: int, status: int = 200, *fields: tuple[str, str], end: bool = False
+    ) -> bytes:
+        block = self._encoder.encode([(":status", str(status)), *fields])
         return h2.frame(h2.HEADERS, h2.END_HEADERS | end * h2.END_STREAM, stream, block)
 
     def accept(self) -> int:
