@@ -104,10 +104,16 @@ class Walk:
                 self._shared.add(hop)
                 self._joined = self.dialled = True
                 return None
+            return (yield from self._connect(index, joinable=True))
         return (yield from self._connect(index))
 
-    def _connect(self, index: int) -> Program[Refused | None]:
-        """Make a connection to a hop; one in HTTP/2 is there for others to join."""
+    def _connect(self, index: int, *, joinable: bool = False) -> Program[Refused | None]:
+        """Make a connection to a hop; one in HTTP/2 is there for others to join.
+
+        Args:
+            index: Of the hop.
+            joinable: Whether others wait for it, and must hear what became of it.
+        """
         hop = self._hops[index]
         if index == 0:
             yield from self._dial(hop)
@@ -120,7 +126,7 @@ class Walk:
         agreed = hop.multiplexes  # without TLS, by prior knowledge (RFC 9113, 3.3)
         if hop.proxy.scheme == "https":
             agreed = yield from self._start_tls(hop)
-        if hop.multiplexes:
+        if joinable:
             yield from Share(hop, joinable=agreed)
         if agreed:
             self._shared.add(hop)
@@ -281,7 +287,7 @@ class Walk:
                     continue
                 self._joined = where == "joined"
                 if where == "dial":
-                    no = yield from self._connect(index)
+                    no = yield from self._connect(index, joinable=True)
                 break
             if isinstance(answer, ProxyResponse):
                 if 200 <= answer.status < 300:

@@ -31,6 +31,7 @@ class _Place:
     """What there is for one hop.
 
     Attributes:
+        alone: Whether everybody has to have a connection alone.
         connections: Those that are open.
         dialling: Whether somebody is making another.
         at_once: How many tunnels the proxy opens on one connection, if that was learnt.
@@ -38,11 +39,14 @@ class _Place:
         waiting: Who waits for such a change, and on which connection, if on one.
     """
 
-    __slots__ = ("at_once", "connections", "dialling", "max_connections", "version", "waiting")
+    __slots__ = (
+        "alone", "at_once", "connections", "dialling", "max_connections", "version", "waiting"
+    )  # fmt: skip
 
     def __init__(self, max_connections: int | None) -> None:
         self.max_connections: Final = max_connections
         self.connections: Final[list[SharedConnection]] = []
+        self.alone = False
         self.dialling = False
         self.at_once: int | None = None
         self.version = 0
@@ -102,7 +106,7 @@ class Pool:
         place = self._place(hop)
         if seat is not None and not self._make_way(place, seat):
             return "stay"
-        while True:
+        while not place.alone:
             version = place.version
             for connection in place.usable:
                 connection.attend()  # a tunnel may have ended meanwhile
@@ -115,6 +119,7 @@ class Pool:
                     place.dialling = True
                     return "dial"
             yield from self._change(place, version)
+        return "dial"
 
     def _make_way(self, place: _Place, seat: Seat) -> bool:
         """Give up a seat where others are served and this one is not, if there is another way."""
@@ -168,11 +173,17 @@ class Pool:
         self._changed(place)
         return Seat(connection, joined=False)
 
-    def failed(self, hop: Hop) -> None:
-        """There is no connection to be shared, and somebody else may try."""
+    def failed(self, hop: Hop, *, alone: bool = False) -> None:
+        """There is no connection to be shared, and somebody else may try.
+
+        Args:
+            hop: The hop.
+            alone: Whether there never is one, as the proxy does not agree to HTTP/2.
+        """
         place = self._place(hop)
         with self._lock:
             place.dialling = False
+            place.alone = place.alone or alone
         self._changed(place)
 
     def learn(self, hop: Hop, tunnels: int) -> None:

@@ -63,10 +63,10 @@ class Sharing:
     def share(self, step: Share, layer: Layer) -> Layer:
         """Let others join what was dialled, or know that they cannot."""
         settings = step.hop.proxy.http2
-        if not step.joinable or settings is None:
-            self.break_promise()
-            return layer
         self._promised = None
+        if not step.joinable or settings is None:
+            self._pool.failed(step.hop, alone=True)
+            return layer
         self._seat = self._pool.share(step.hop, layer, settings.window)
         return self._seat
 
