@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from connect_tunnel import ProxyLike
-    from connect_tunnel.testing import LoopbackServer
+    from connect_tunnel.testing._server import LoopbackServer
 
 T = TypeVar("T")
 
@@ -203,7 +203,7 @@ async def meanwhile(act: Callable[[], Awaitable[T]]) -> AsyncGenerator[list[T | 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for something that is about to happen."""
     with anyio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - threads bring it about, too
             await anyio.sleep(0.005)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from typing import TYPE_CHECKING, Final
 
 import hpack
@@ -16,6 +15,7 @@ from connect_tunnel.testing._server import LoopbackServer
 
 if TYPE_CHECKING:
     import ssl
+    import threading
     from collections.abc import Callable, Mapping
 
     from connect_tunnel.testing import Peer
@@ -48,13 +48,16 @@ class Wire:
         self.peer: Peer = sock
         self.stopping = stopping
         self._received = bytearray()
-        self._reader = h2.FrameReader(lambda size: self.peer.recv(size), self._received)
+        self._reader = h2.FrameReader(self._receive, self._received)
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self.requests: dict[int, str] = {}
         self._answered: set[int] = set()
         self.frames: list[Frame] = []
         self.content: dict[int, bytearray] = {}
         self._settings = settings
+
+    def _receive(self, size: int) -> bytes:
+        return self.peer.recv(size)
 
     def begin(self) -> None:
         while len(self._received) < len(h2.PREFACE):
@@ -76,8 +79,8 @@ class Wire:
             raise Gone
         self.frames.append(frame)
         if frame.type == h2.HEADERS:
-            fields = self._decoder.decode(frame.content())
-            self.requests[frame.stream] = str(dict(fields)[":authority"])
+            fields = dict(self._decoder.decode(frame.content(), raw=True))
+            self.requests[frame.stream] = fields[b":authority"].decode()
         elif frame.type == h2.DATA:
             self.content.setdefault(frame.stream, bytearray()).extend(frame.content())
         elif frame.type == h2.SETTINGS and not frame.has(h2.ACK):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import ssl
 import threading
 import warnings
 from functools import partial
@@ -16,7 +15,15 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from connect_tunnel import AsyncTunnel, Dialer, Tunnel, TunnelBroken, TunnelError, open_tunnel
+from connect_tunnel import (
+    AsyncTunnel,
+    Dialer,
+    Tunnel,
+    TunnelBroken,
+    TunnelError,
+    open_tunnel,
+    open_tunnel_async,
+)
 from connect_tunnel.testing import Echo, LoopbackH2Proxy, ScriptedProxy
 from connect_tunnel.testing import _h2_frames as h2
 
@@ -25,17 +32,12 @@ from .h2_raw import CANCEL, CONNECT_ERROR, OPEN, RawH2Proxy, Wire
 from .shells import BACKENDS, SHELLS, nothing_left, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    import ssl
+    from collections.abc import Awaitable, Callable, Generator
 
-    import trustme
+    from .conftest import Contexts
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest) -> str:
-    shell: str = request.param
-    return shell
 
 
 @pytest.fixture
@@ -44,20 +46,9 @@ def target() -> Generator[ScriptedProxy]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def h2_context(ca: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
-@pytest.fixture(scope="module")
-def client_of_h2(ca: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    ca.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
+def forget(what: list[object]) -> None:
+    what.clear()
+    gc.collect()
 
 
 # ---- tunnels ----
@@ -65,13 +56,12 @@ def client_of_h2(ca: trustme.CA) -> ssl.SSLContext:
 
 def test_an_unclosed_tunnel_is_reset_by_who_comes_next(shell: str) -> None:
     async def story(party: Party) -> None:
-        first = await party.open()
+        mine: list[object] = [await party.open()]
         second = await party.open()
         (connection,) = party.connections
-        tunnel = ref(first.raw)
+        tunnel = ref(mine[0].raw)  # type: ignore[attr-defined]
         with pytest.warns(ResourceWarning, match="unclosed <(Async)?Tunnel to a.test:1"):
-            del first
-            gc.collect()
+            forget(mine)
         assert tunnel() is None  # nothing but its owner held it
         (wire,) = proxy.wires
         assert not [frame for frame in wire.frames if frame.type == h2.RST_STREAM]
@@ -96,6 +86,8 @@ def test_a_finalizer_takes_no_lock(
         second = await party.open((secure.host, secure.port))
         if inside:
             first = await first.start_tls(client_context)
+        mine: list[object] = [first]
+        del first
         (connection,) = party.connections
         held, done = threading.Event(), threading.Event()
 
@@ -110,25 +102,27 @@ def test_a_finalizer_takes_no_lock(
         sent = list(connection.state.outbox)
         await party.together(*([partial(anyio.to_thread.run_sync, int)] * 20))  # forget results
         with pytest.warns(ResourceWarning, match="unclosed"):
-            del first
-            gc.collect()
+            forget(mine)
         assert connection.state.outbox == sent
         done.set()
         thread.join(10)
         await second.close()
 
-    with ScriptedProxy(Echo(), ssl_context=server_context if inside else None) as secure:
-        with LoopbackH2Proxy() as proxy:
-            play(shell, story, clear(proxy))
+    with (
+        ScriptedProxy(Echo(), ssl_context=server_context if inside else None) as secure,
+        LoopbackH2Proxy() as proxy,
+    ):
+        play(shell, story, clear(proxy))
 
 
 def test_an_abandoned_tunnel_of_its_own_takes_its_connection_along() -> None:
     with nothing_left(), RawH2Proxy(Wire.serve) as proxy:
         tunnel = open_tunnel("a.test:1", via=clear(proxy), timeout=5)
         tunnel.write(b"x")
+        mine: list[object] = [tunnel]
+        del tunnel
         with pytest.warns(ResourceWarning, match="unclosed <Tunnel"):
-            del tunnel
-            gc.collect()
+            forget(mine)
         assert proxy.wait_closed()
 
 
@@ -142,8 +136,6 @@ def test_a_tunnel_of_its_own_takes_its_connection_along(shell: str) -> None:
                     partial(open_tunnel, "a.test:1", via=clear(proxy))
                 )
             else:
-                from connect_tunnel import open_tunnel_async
-
                 tunnel = await open_tunnel_async("a.test:1", via=clear(proxy))
             end = End(party, tunnel)
             await end.echo()
@@ -187,13 +179,13 @@ def test_what_is_given_up_leaves_the_others_alone(
                     assert scope.cancelled_caught
             else:
                 second = await party.open()
+                act: dict[str, Callable[[], Awaitable[object]]] = {
+                    "read": partial(second.read, 0.3),
+                    "window": partial(second.write, bytes(100_000), 0.3),
+                    "tls": partial(second.start_tls, client_context, timeout=0.3),
+                }
                 with pytest.raises(TimeoutError):
-                    if step == "read":
-                        await second.read(0.3)
-                    elif step == "window":
-                        await second.write(bytes(100_000), 0.3)
-                    else:
-                        await second.start_tls(client_context, timeout=0.3)
+                    await act[step]()
                 await second.close()
             third = await party.open()
             await third.echo(os.urandom(200_000))
@@ -245,27 +237,31 @@ def test_whoever_is_cancelled_the_rest_is_right(backend: str) -> None:
 
 def test_ctrl_c_hands_the_turn_on() -> None:
     """A thread that leaves by KeyboardInterrupt leaves as any other does."""
-    with RawH2Proxy(Wire.serve) as proxy, Dialer(clear(proxy), timeout=5) as dialer:
-        with dialer.open_tunnel("a.test:1") as mine, dialer.open_tunnel("a.test:1") as other:
-            got: list[bytes] = []
-            thread = threading.Thread(target=lambda: got.append(other.read(timeout=10)))
+    with (
+        RawH2Proxy(Wire.serve) as proxy,
+        Dialer(clear(proxy), timeout=5) as dialer,
+        dialer.open_tunnel("a.test:1") as mine,
+        dialer.open_tunnel("a.test:1") as other,
+    ):
+        got: list[bytes] = []
+        thread = threading.Thread(target=lambda: got.append(other.read(timeout=10)))
 
-            def interrupt() -> None:
-                (place,) = dialer._pool._places.values()  # type: ignore[union-attr]
-                (connection,) = place.connections
-                wait_until(lambda: connection.turn.held)
-                thread.start()
-                wait_until(lambda: connection.turn._parked)
-                os.kill(os.getpid(), signal.SIGINT)
+        def interrupt() -> None:
+            (place,) = dialer._pool._places.values()  # type: ignore[union-attr]
+            (connection,) = place.connections
+            wait_until(lambda: connection.turn.held)
+            thread.start()
+            wait_until(lambda: connection.turn._parked)
+            os.kill(os.getpid(), signal.SIGINT)
 
-            threading.Thread(target=interrupt).start()
-            with pytest.raises(KeyboardInterrupt):
-                mine.read(timeout=10)
-            other.write(b"x")
-            thread.join(5)
-            assert got == [b"x"]
-            mine.write(b"y")
-            assert mine.read(timeout=5) == b"y"
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            mine.read(timeout=10)
+        other.write(b"x")
+        thread.join(5)
+        assert got == [b"x"]
+        mine.write(b"y")
+        assert mine.read(timeout=5) == b"y"
 
 
 # ---- connections ----
@@ -273,7 +269,7 @@ def test_ctrl_c_hands_the_turn_on() -> None:
 
 @pytest.mark.parametrize("how", ["ends", "reset", "truncated", "garbage"])
 def test_a_lost_connection_fails_all_of_its_tunnels(
-    shell: str, how: str, h2_context: ssl.SSLContext, client_of_h2: ssl.SSLContext
+    shell: str, how: str, both_h2: Contexts
 ) -> None:
     told = threading.Event()
 
@@ -316,9 +312,9 @@ def test_a_lost_connection_fails_all_of_its_tunnels(
         await last.echo()
         await last.close()
 
-    context = h2_context if tls else None
+    context = both_h2.server if tls else None
     with RawH2Proxy(lose, Wire.serve, ssl_context=context) as proxy:
-        options = {"http1": True, "ssl_context": client_of_h2} if tls else {}
+        options = {"http1": True, "ssl_context": both_h2.client} if tls else {}
         play(shell, story, clear(proxy, **options))
 
 
@@ -348,9 +344,7 @@ def test_data_come_before_what_ends_them(shell: str) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
-def test_a_closed_dialer_lets_its_tunnels_finish(
-    shell: str, tls: bool, h2_context: ssl.SSLContext, client_of_h2: ssl.SSLContext
-) -> None:
+def test_a_closed_dialer_lets_its_tunnels_finish(shell: str, tls: bool, both_h2: Contexts) -> None:
     async def story(party: Party) -> None:
         first, second = await party.open(), await party.open()
         await party.close()
@@ -364,8 +358,8 @@ def test_a_closed_dialer_lets_its_tunnels_finish(
         await until(lambda: proxy.wires[0].sock.fileno() == -1)
         assert proxy.wires[0].frames[-1].type == h2.GOAWAY  # and then an end in order
 
-    options = {"http1": True, "ssl_context": client_of_h2} if tls else {}
-    with RawH2Proxy(Wire.serve, ssl_context=h2_context if tls else None) as proxy:
+    options = {"http1": True, "ssl_context": both_h2.client} if tls else {}
+    with RawH2Proxy(Wire.serve, ssl_context=both_h2.server if tls else None) as proxy:
         play(shell, story, clear(proxy, **options))
         assert not proxy._listener.hangups
 
@@ -413,9 +407,10 @@ def test_an_unclosed_dialer_warns() -> None:
     with nothing_left(), RawH2Proxy(Wire.serve) as proxy:
         dialer = Dialer(clear(proxy), timeout=5)
         dialer.open_tunnel("a.test:1").close()
+        mine: list[object] = [dialer]
+        del dialer
         with pytest.warns(ResourceWarning, match="unclosed <Dialer"):
-            del dialer
-            gc.collect()
+            forget(mine)
         assert proxy.wait_closed()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -426,11 +421,9 @@ def test_an_unclosed_dialer_warns() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("act", ["opens", "closes", "both"])
-def test_after_a_fork_each_process_has_its_own(
-    act: str, h2_context: ssl.SSLContext, client_of_h2: ssl.SSLContext
-) -> None:
-    with RawH2Proxy(Wire.serve, ssl_context=h2_context) as proxy:
-        via = clear(proxy, http1=True, ssl_context=client_of_h2)
+def test_after_a_fork_each_process_has_its_own(act: str, both_h2: Contexts) -> None:
+    with RawH2Proxy(Wire.serve, ssl_context=both_h2.server) as proxy:
+        via = clear(proxy, http1=True, ssl_context=both_h2.client)
         with Dialer(via, timeout=5) as dialer, dialer.open_tunnel("a.test:1") as tunnel:
             dialer.open_tunnel("b.test:1").close()
             child = os.fork()

@@ -25,22 +25,18 @@ from connect_tunnel.testing import _h2_frames as h2
 
 from .h2_party import Party, clear, meanwhile, play, until
 from .h2_raw import CANCEL, HTTP_1_1_REQUIRED, OPEN, RawH2Proxy, Wire
-from .shells import BACKENDS, SHELLS
+from .shells import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     import trustme
 
+    from .conftest import Contexts
+
 pytestmark = pytest.mark.timeout(60)
 
 ONE = HTTP2(max_connections=1)
-
-
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest) -> str:
-    shell: str = request.param
-    return shell
 
 
 @pytest.fixture
@@ -49,24 +45,8 @@ def target() -> Generator[ScriptedProxy]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def h2_context(ca: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
-@pytest.fixture(scope="module")
-def client_of_h2(ca: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    ca.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
-
-
 def test_many_at_once_make_one_connection(
-    shell: str, target: ScriptedProxy, h2_context: ssl.SSLContext, client_of_h2: ssl.SSLContext
+    shell: str, target: ScriptedProxy, both_h2: Contexts
 ) -> None:
     async def story(party: Party) -> None:
         async def use(number: int) -> None:
@@ -77,8 +57,8 @@ def test_many_at_once_make_one_connection(
         await party.together(*(partial(use, number) for number in range(50)))
         assert proxy.connections == 1
 
-    with LoopbackH2Proxy(ssl_context=h2_context) as proxy:
-        play(shell, story, Proxy(proxy.url, http2=True, ssl_context=client_of_h2))
+    with LoopbackH2Proxy(ssl_context=both_h2.server) as proxy:
+        play(shell, story, Proxy(proxy.url, http2=True, ssl_context=both_h2.client))
     assert proxy.protocols == ["h2"]
 
 
@@ -435,12 +415,12 @@ def test_what_was_not_processed_is_asked_once_more(shell: str, code: int, again:
 
 @pytest.mark.parametrize("how", ["stream", "connection"])
 @pytest.mark.parametrize("code", [HTTP_1_1_REQUIRED, h2.PROTOCOL_ERROR])
-def test_a_proxy_that_cannot_is_asked_in_http_1(
+def test_a_proxy_that_cannot_is_asked_in_http_1(  # noqa: PLR0913, PLR0917 - what, how, and where
     shell: str,
     how: str,
     code: int,
     ca: trustme.CA,
-    h2_context: ssl.SSLContext,
+    both_h2: Contexts,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def context_for(protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
@@ -470,7 +450,7 @@ def test_a_proxy_that_cannot_is_asked_in_http_1(
         await first.close()
         await second.close()
 
-    with RawH2Proxy(refuse, speak_http_1, ssl_context=h2_context) as proxy:
+    with RawH2Proxy(refuse, speak_http_1, ssl_context=both_h2.server) as proxy:
         play(shell, story, Proxy(proxy.url, http2=True))
 
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 import gc
 import os
 import random
-import ssl
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from connect_tunnel import HTTP2, TunnelBroken, TunnelError
+from connect_tunnel import HTTP2, TunnelError
 from connect_tunnel.testing import Echo, HalfClose, LoopbackH2Proxy, ScriptedProxy
 
 from .h2_party import End, Party, clear, play
 from .shells import SHELLS, nothing_left
 
 if TYPE_CHECKING:
-    import trustme
+    from .conftest import Contexts
 
 SECONDS = float(os.environ.get("CONNECT_TUNNEL_STRESS", "1"))
 AT_ONCE = 16
@@ -41,7 +39,9 @@ async def live(party: Party, where: tuple[str, int], chance: random.Random) -> s
     end = await party.open(where)
     for _ in range(chance.randrange(4)):
         await end.echo(chance.randbytes(chance.choice((1, 100, 5_000, 150_000))))
-    fate = chance.choice(("closes", "ends", "reads in vain", "is cut short", "closes in a read", "is forgotten"))
+    fate = chance.choice(
+        ("closes", "ends", "reads in vain", "is cut short", "closes in a read", "is forgotten")
+    )
     match fate:
         case "ends":
             data = chance.randbytes(10_000)
@@ -78,16 +78,10 @@ async def _read_in_vain(end: End) -> None:
 @pytest.mark.filterwarnings("ignore:unclosed <(Async)?Tunnel:ResourceWarning")
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
 @pytest.mark.parametrize("shell", SHELLS)
-def test_whatever_they_do(shell: str, tls: bool, ca: trustme.CA) -> None:
+def test_whatever_they_do(shell: str, tls: bool, both_h2: Contexts) -> None:
     seed = random.randrange(2**32)
-    print(f"seed {seed}")  # of a failure
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(server)  # pyright: ignore[reportUnknownMemberType]
-    client = ssl.create_default_context()
-    ca.configure_trust(client)  # pyright: ignore[reportUnknownMemberType]
-    for context in (server, client):
-        context.set_alpn_protocols(["h2", "http/1.1"])
-    options = {"http1": True, "ssl_context": client} if tls else {}
+    server = both_h2.server if tls else None
+    options = {"http1": True, "ssl_context": both_h2.client} if tls else {}
 
     async def story(party: Party) -> None:
         ends = anyio.current_time() + SECONDS
@@ -101,7 +95,7 @@ def test_whatever_they_do(shell: str, tls: bool, ca: trustme.CA) -> None:
         await party.together(*(partial(go_on, number) for number in range(AT_ONCE)))
         await party.together(*([partial(anyio.sleep, 0)] * 2))
         gc.collect()
-        assert len(fates) >= AT_ONCE
+        assert len(fates) >= AT_ONCE, seed
         last = await party.open((target.host, target.port))
         await last.echo(bytes(200_000))
         await last.close()
@@ -116,6 +110,11 @@ def test_whatever_they_do(shell: str, tls: bool, ca: trustme.CA) -> None:
     with (
         nothing_left(),
         ScriptedProxy(Echo(), HalfClose()) as target,
-        LoopbackH2Proxy(ssl_context=server if tls else None, max_concurrent_streams=12) as proxy,
+        LoopbackH2Proxy(ssl_context=server, max_concurrent_streams=12) as proxy,
     ):
-        play(shell, story, clear(proxy, http2=HTTP2(max_connections=2), **options), longest=20 + SECONDS)
+        play(
+            shell,
+            story,
+            clear(proxy, http2=HTTP2(max_connections=2), **options),
+            longest=20 + SECONDS,
+        )
