@@ -200,16 +200,14 @@ class _Stepped:
         except StopIteration:
             self.done = True
             return
-        match wait:
-            case AnyReady(interests, seconds, _):
-                self.interests = interests
-                self.at = None if seconds is None else monotonic() + seconds
-            case Signalled(signal, _):
-                self._signal = signal
-                self.interests = [(self._bell, READ)]
-                signal.call(self._ring)
-            case _:
-                raise AssertionError(wait)
+        if isinstance(wait, Signalled):
+            self._signal = wait.signal
+            self.interests = [(self._bell, READ)]
+            wait.signal.call(self._ring)
+        else:
+            assert isinstance(wait, AnyReady), "nothing else is waited for on a connection"
+            self.interests = wait.interests
+            self.at = None if wait.seconds is None else monotonic() + wait.seconds
 
     def _ring(self) -> None:
         with suppress(OSError):  # closed meanwhile, or rung often enough

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from connect_tunnel import ProxyLike
+    from connect_tunnel._proxy import ProxyLike
     from connect_tunnel.testing._server import LoopbackServer
 
 T = TypeVar("T")
@@ -109,7 +109,8 @@ class Party:
     def __init__(self, shell: str, via: ProxyLike | list[ProxyLike], **options: Any) -> None:
         kind = Dialer if shell == "sync" else AsyncDialer
         self.shell = shell
-        self.dialer: Dialer | AsyncDialer = kind(via, **{"timeout": PATIENCE, **options})
+        settings: dict[str, Any] = {"timeout": PATIENCE, **options}
+        self.dialer: Dialer | AsyncDialer = kind(via, **settings)
         self._threads = anyio.CapacityLimiter(500)
 
     async def in_thread(self, act: Callable[..., T], *args: Any) -> T:
@@ -209,4 +210,5 @@ async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> N
 
 def clear(proxy: LoopbackServer, **options: Any) -> Proxy:
     """Without TLS, by prior knowledge."""
-    return Proxy(proxy.url, **{"http1": False, "http2": True, **options})
+    settings: dict[str, Any] = {"http1": False, "http2": True, **options}
+    return Proxy(proxy.url, **settings)

@@ -145,6 +145,8 @@ class RawH2Proxy(LoopbackServer):
     Args:
         scripts: What to do with a connection. Afterwards it is read until the client leaves.
         settings: Of every connection.
+        ssl_context: For TLS.
+        hold: Connections are accepted, and TLS begins when this is set.
 
     Attributes:
         wires: The connections so far.
@@ -155,8 +157,10 @@ class RawH2Proxy(LoopbackServer):
         *scripts: Callable[[Wire], None],
         settings: Mapping[int, int] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        hold: threading.Event | None = None,
     ) -> None:
         super().__init__(ssl_context)
+        self._hold = hold
         self._scripts = scripts
         self._settings = settings or {}
         self.wires: Final[list[Wire]] = []
@@ -172,6 +176,8 @@ class RawH2Proxy(LoopbackServer):
         self._listener.release(wire.sock)
 
     def _talk(self, wire: Wire, script: Callable[[Wire], None]) -> None:
+        if self._hold is not None:
+            self._hold.wait(10)
         if self._ssl_context is not None:
             wire.peer = tls = TLSPeer(wire.sock, self._ssl_context)
             if tls.alpn_protocol != "h2":

@@ -29,7 +29,7 @@ from connect_tunnel.testing import _h2_frames as h2
 
 from .h2_party import End, Party, clear, meanwhile, play, until
 from .h2_raw import CANCEL, CONNECT_ERROR, OPEN, RawH2Proxy, Wire
-from .shells import BACKENDS, SHELLS, nothing_left, wait_until
+from .shells import BACKENDS, nothing_left, wait_until
 
 if TYPE_CHECKING:
     import ssl
@@ -382,24 +382,22 @@ def test_idle_connections_are_closed_with_their_dialer(shell: str) -> None:
         assert all(wire.frames[-1].type == h2.GOAWAY for wire in proxy.wires)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_who_waits_for_a_connection_gets_it_though_the_dialer_is_closed(shell: str) -> None:
+def test_who_waits_for_a_connection_gets_it_though_the_dialer_is_closed(
+    shell: str, both_h2: Contexts
+) -> None:
     """Two opened before it was closed; one makes the connection, the other waits for that."""
-    told = threading.Event()
-
-    def wait(wire: Wire) -> None:
-        told.wait(10)
-        wire.serve()
+    hold = threading.Event()
 
     async def story(party: Party) -> None:
         async with meanwhile(party.open) as first, meanwhile(party.open) as second:
             await party.close()
-            told.set()
+            hold.set()
         for outcome in (first, second):
             await outcome[0].close()  # type: ignore[union-attr]
 
-    with RawH2Proxy(wait) as proxy:
-        play(shell, story, clear(proxy), timeout=5)
+    with RawH2Proxy(Wire.serve, ssl_context=both_h2.server, hold=hold) as proxy:
+        via = clear(proxy, http1=True, ssl_context=both_h2.client)
+        play(shell, story, via, timeout=5)
         assert proxy.wait_closed()
 
 

@@ -169,9 +169,8 @@ def test_one_after_the_other_needs_one_connection(shell: str, target: ScriptedPr
         for _ in range(10):
             end = await party.open((target.host, target.port))
             await end.echo()
-            await end.send_eof()
-            assert await end.read() == b""
             await end.close()
+            await anyio.sleep(0.1)  # in which its end comes, and nobody is there to read it
         assert proxy.connections == 1
 
     with LoopbackH2Proxy(max_concurrent_streams=1) as proxy:

@@ -150,9 +150,9 @@ def test_a_socket_of_its_own(
                     bridged.raw.socket()
                 async with bridged.raw.bridged() as sock:
                     stream = await anyio.abc.SocketStream.from_socket(sock)
+                    got = bytearray()
                     async with stream, anyio.create_task_group() as tasks:
                         tasks.start_soon(stream.send, data)
-                        got = bytearray()
                         while len(got) < len(data):
                             got += await stream.receive()
                     assert got == data
