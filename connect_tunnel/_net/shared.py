@@ -66,8 +66,8 @@ class SharedConnection:
 
     __slots__ = (
         "__weakref__", "_bell", "_busy", "_drained", "_leaving",
-        "_on_change", "_rest", "attended", "closed", "layer", "limit", "monitor", "remains",
-        "reserved", "seats", "state", "turn",
+        "_on_change", "_rest", "_stuck", "attended", "closed", "layer", "limit", "monitor",
+        "remains", "reserved", "seats", "state", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +91,7 @@ class SharedConnection:
         self._busy = False
         self._leaving = False
         self._drained = False  # whether all that had arrived was read
+        self._stuck = False  # whether the kernel has not taken all
         self._rest: memoryview = memoryview(b"")
         self.turn: Final = Turn(bell)
         self.attended = monotonic()
@@ -209,6 +210,9 @@ class SharedConnection:
             self._busy = False
         if not sent:
             self.turn.ask_to_write()
+        elif self._stuck:
+            self.turn.tell((), everybody=True)  # who writes may go on
+        self._stuck = not sent
         self._tell()
         return sent
 

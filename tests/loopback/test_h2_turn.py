@@ -29,9 +29,9 @@ class Stage:
 
     def __init__(self) -> None:
         self.told = threading.Semaphore(0)
-        self.tell: list[Callable[[Wire], None]] = []
+        self.tell: list[Callable[[Wire], object]] = []
 
-    def do(self, act: Callable[[Wire], None]) -> None:
+    def do(self, act: Callable[[Wire], object]) -> None:
         self.tell.append(act)
         self.told.release()
 
@@ -240,6 +240,27 @@ def test_a_writer_that_the_kernel_stops_stops_nobody(shell: str, reader: str) ->
         await close_all(ends)
 
     with RawH2Proxy(opened_wide(stage, 3), settings=OPEN) as proxy:
+        play(shell, story, clear(proxy))
+
+
+def test_who_has_the_turn_sends_for_who_is_parked(shell: str) -> None:
+    """Nothing comes from the proxy meanwhile: it only begins to take."""
+    stage = Stage()
+
+    async def story(party: Party) -> None:
+        ends = await open_some(party, 2)
+        leader, writer = ends
+        async with meanwhile(leader.read) as of_leader:
+            async with meanwhile(partial(writer.write, bytes(MUCH))) as of_writer:
+                assert not of_writer
+                stage.do(partial(Wire.take, stream=3, size=MUCH))
+            assert of_writer == [None]
+            assert not of_leader
+            stage.say(1, b"and still leads")
+        assert of_leader == [b"and still leads"]
+        await close_all(ends)
+
+    with RawH2Proxy(opened_wide(stage, 2), settings=OPEN) as proxy:
         play(shell, story, clear(proxy))
 
 
