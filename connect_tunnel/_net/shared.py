@@ -9,8 +9,8 @@ ever in a send: outgoing bytes belong to the connection, and leave it by the cou
 took. So a writer that is cancelled in the middle of a frame takes nothing with it, and the next
 one to pass sends the rest.
 
-What nobody waits for nobody reads: a connection whose tunnels are all left alone is unattended,
-and must answer a PING before it is trusted with a new tunnel.
+What nobody waits for nobody reads: a connection that is unattended must answer a PING before it
+is trusted with a new tunnel (`liveness.py`).
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class SharedConnection:
         layer: What carries it.
         window: How many bytes each stream may have on the way and unread.
         bell: Of the shell's kind.
-        on_change: Called when there may be room for others, or nobody is left; perhaps under
-            the monitor.
+        on_change: Called when there may be room, or nobody is left; perhaps under the monitor.
 
     Attributes:
         state: What HTTP/2 knows of it; touched under the monitor.
@@ -91,9 +90,8 @@ class SharedConnection:
         self._on_change: Final = on_change
         self._busy = False
         self._flushed = False  # whether there is nothing left in the layers below
-        self._leaving = False
+        self._leaving = self._stuck = False  # stuck: the kernel has not taken all
         self._drained = False  # whether all that had arrived was read
-        self._stuck = False  # whether the kernel has not taken all
         self._rest: memoryview = memoryview(b"")
         self.turn: Final = Turn(bell)
         self.attended = monotonic()
@@ -127,7 +125,7 @@ class SharedConnection:
         return not self.state.exhausted and not self._leaving
 
     def tunnels(self) -> int:
-        """How many tunnels are open on it."""
+        """How many are open on it."""
         return sum(stream.tunnels for stream in self.state.streams.values())
 
     def leave(self, stream: H2Stream | None) -> None:
@@ -190,6 +188,7 @@ class SharedConnection:
     def flush(self) -> bool:
         """Give the kernel what it takes, and say whether that is all. For who has the monitor."""
         if self._flushed and not (self._rest or self.state.outbox or self.remains):
+            self._tell()
             return True
         if self._busy or self.closed:
             return False
@@ -346,7 +345,6 @@ class SharedConnection:
         self._bell.close()
 
     def __del__(self) -> None:
-        if not self.closed:
-            # All who had a seat were collected, and have said so.
+        if not self.closed:  # all who had a seat were collected, and have said so
             self.layer.abandon()
             self._bell.close()

@@ -188,6 +188,7 @@ def test_who_is_called_before_it_has_the_turn_looks_again(rig: Rig) -> None:
 def test_more_than_one_streak_is_read(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what a layer holds back the kernel says nothing: nobody waits for it."""
     monkeypatch.setattr(shared, "_LONGEST_STREAK", 1)
+    monkeypatch.setattr(shared, "MAX_READ", 1)  # what gives so much may hold something back
     rig = Rig(shell)
 
     class Holding(Line):
