@@ -107,14 +107,17 @@ class Walk:
         """Have a connection to a hop, up to where it can be asked for something."""
         hop = self._hops[index]
         self._shared.discard(hop)
-        promised = hop.multiplexes
-        if promised:
-            yield from Enter("tcp", hop)
-            if (yield from Join(hop)) == "joined":
-                self._shared.add(hop)
-                self._joined = self.dialled = True
-                return None
-        return (yield from self._connect(index, promised=promised))
+        return self._join(index) if hop.multiplexes else self._connect(index, promised=False)
+
+    def _join(self, index: int) -> Program[Refused | None]:
+        """Take part in a connection of others, or make one for them."""
+        hop = self._hops[index]
+        yield from Enter("tcp", hop)
+        if (yield from Join(hop)) == "joined":
+            self._shared.add(hop)
+            self._joined = self.dialled = True
+            return None
+        return (yield from self._connect(index, promised=True))
 
     def _connect(self, index: int, *, promised: bool) -> Program[Refused | None]:
         """Make a connection to a hop, for others to join in HTTP/2 if that was promised them."""
@@ -265,9 +268,8 @@ class Walk:
     def _exchange(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
         """One request and its answer: a 2xx, or a refusal."""
         hop = self._hops[index]
-        if hop in self._shared:
-            return (yield from self._exchange_shared(index, request))
-        return (yield from exchange(request, hop))
+        shared = hop in self._shared
+        return self._exchange_shared(index, request) if shared else exchange(request, hop)
 
     def _exchange_again(
         self, index: int, request: Request, no: Refused

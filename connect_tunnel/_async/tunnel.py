@@ -252,8 +252,8 @@ class AsyncTunnel(ByteStream):
         """One fact of the connection by name; None if there is none.
 
         Args:
-            name: "ssl_object", "socket", "client_addr", "server_addr" (the address that was
-                dialled, a proxy's), or "is_readable".
+            name: "ssl_object", "socket" (unless it is shared with other tunnels), "client_addr",
+                "server_addr" (the address that was dialled, a proxy's), or "is_readable".
         """
         return extra_info(self._stream, name)
 
@@ -265,11 +265,12 @@ class AsyncTunnel(ByteStream):
             SocketAttribute.family: lambda: sock.family,
             SocketAttribute.local_address: sock.getsockname,
             SocketAttribute.local_port: lambda: sock.getsockname()[1],
-            SocketAttribute.raw_socket: lambda: sock,
             SocketAttribute.remote_address: sock.getpeername,
             SocketAttribute.remote_port: lambda: sock.getpeername()[1],
         }
         layer = self._stream.layer
+        if not layer.shared:
+            attributes[SocketAttribute.raw_socket] = lambda: sock
         if isinstance(layer, TLSLayer):
             attributes |= _tls_attributes(layer)
         return attributes

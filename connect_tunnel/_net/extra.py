@@ -16,14 +16,14 @@ def extra_info(stream: Stream, name: str) -> Any:  # noqa: ANN401 - each name ha
 
     Args:
         stream: An open tunnel's.
-        name: "ssl_object" of the outermost TLS, "socket", "client_addr", "server_addr" (the
-            address that was dialled, a proxy's), or "is_readable".
+        name: "ssl_object" of the outermost TLS, "socket" if no other tunnel uses it, "client_addr",
+            "server_addr" (the address that was dialled, a proxy's), or "is_readable".
     """
     match name:
         case "ssl_object":
             return stream.layer.object if isinstance(stream.layer, TLSLayer) else None
         case "socket":
-            return stream.sock
+            return None if stream.layer.shared else stream.sock
         case "client_addr" | "server_addr":
             try:
                 client = name == "client_addr"

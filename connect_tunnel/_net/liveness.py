@@ -34,4 +34,6 @@ def is_alive(connection: SharedConnection) -> Operation[bool]:
         if state.pongs == heard:
             # Its tunnels may still be good: who reads them will find out.
             state.going = state.going or _SILENT
+            state.room_changed = True
+            connection.attend()
     return state.pongs > heard

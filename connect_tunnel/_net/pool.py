@@ -102,20 +102,20 @@ class Pool:
         place = self._place(hop)
         if seat is not None and not self._make_way(place, seat):
             return "stay"
-        while True:
+        while hop.multiplexes:
             version = place.version
             for connection in place.usable:
+                connection.refresh()
                 if connection.free_seats() <= 0 or not (yield from is_alive(connection)):
                     continue
                 if connection.take_seat():
                     return Seat(connection, joined=True)
-            if not hop.multiplexes:
-                return "dial"  # as has turned out: nobody needs to wait for anybody
             with self._lock:
                 if place.version == version and not place.pending and place.extensible:
                     place.dialling = True
                     return "dial"
             yield from self._change(place, version)
+        return "dial"  # as has turned out: nobody needs to wait for anybody
 
     def _make_way(self, place: _Place, seat: Seat) -> bool:
         """Give up a seat where others are served and this one is not, if there is another way."""
@@ -211,13 +211,17 @@ class Pool:
     def close(self) -> None:
         """Close what nobody uses; the rest closes with its last tunnel."""
         self._lasting = False
+        if self._process != os.getpid():
+            return  # what there is is the parent's
         with self._lock:
+            # The places remain: there may be somebody who waits in one.
             places = list(self._places.values())
-            self._places.clear()
-        for place in places:
-            for connection in place.connections:
-                if not connection.seats:
-                    connection.close()
+            left = [connection for place in places for connection in place.connections]
+            for place in places:
+                place.connections.clear()  # its tunnels keep it
+        for connection in left:
+            if not connection.seats:
+                connection.close()
 
     def _place(self, hop: Hop) -> _Place:
         if self._process != os.getpid():

@@ -43,6 +43,11 @@ class Remains:
         if not stream.closed:
             self._lingering[stream] = monotonic() + LINGER
 
+    def due(self) -> float | None:
+        """In how many seconds the next of them should have ended."""
+        ends = next(iter(self._lingering.values()), None)  # the oldest
+        return None if ends is None else max(0.0, ends - monotonic())
+
     def overdue(self) -> list[H2Stream]:
         """Those that should have ended, once."""
         over: list[H2Stream] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from connect_tunnel.protocols import h2_frames as wire
 
+from .shared import GIVEN_UP
 from .turn import Waiter
 from .waits import READ, Nested
 
@@ -46,6 +47,11 @@ class Seat:
     def sock(self) -> socket.socket:
         """The kernel socket at the bottom, which is everybody's."""
         return self.connection.layer.sock
+
+    @property
+    def shared(self) -> bool:
+        """Bytes of others come on it, and ours are not the only ones to go."""
+        return True
 
     # ---- asking ----
 
@@ -137,9 +143,13 @@ class Seat:
 
     def flush_now(self) -> bool:
         """Say whether the kernel has all that was framed, of whomever."""
+        assert self.stream is not None
         with self.connection.monitor:
             self._starved = False
-            return self.connection.flush()
+            if self.connection.flush():
+                return True
+            self._check(self.stream)  # to wait would be in vain
+            return False
 
     def _check(self, stream: H2Stream) -> None:
         if stream.loss is not None:
@@ -163,9 +173,10 @@ class Seat:
             self._parted = True
             if cleanly and stream.tunnels:
                 connection.state.finish(stream)
-                connection.linger(stream)
+                connection.remains.keep(stream)  # it ends by itself, if it does so soon
+                connection.flush()
             else:
-                connection.give_up(stream, wire.CANCEL)
+                self._give_up(stream, wire.CANCEL)
 
     def drop(self, *, reset: bool = False) -> None:
         """Give the seat back; the stream is reset unless it was closed."""
@@ -176,8 +187,12 @@ class Seat:
             self._left = True
             if stream is not None and not self._parted:
                 # A relay that lost its other side says so, as it would by a TCP reset.
-                connection.give_up(stream, wire.CONNECT_ERROR if reset else wire.CANCEL)
+                self._give_up(stream, wire.CONNECT_ERROR if reset else wire.CANCEL)
         connection.leave(stream)
+
+    def _give_up(self, stream: H2Stream, code: int) -> None:
+        self.connection.state.reset(stream, code, GIVEN_UP)
+        self.connection.flush()
 
     def abandon(self) -> None:
         """Leave it to whoever comes by: this is a finalizer."""

@@ -9,8 +9,8 @@ ever in a send: outgoing bytes belong to the connection, and leave it by the cou
 took. So a writer that is cancelled in the middle of a frame takes nothing with it, and the next
 one to pass sends the rest.
 
-What nobody waits for nobody reads: a connection whose tunnels are all left alone is unattended,
-and must answer a PING before it is trusted with a new tunnel.
+What nobody waits for nobody reads: a connection that is unattended must answer a PING before it
+is trusted with a new tunnel (`liveness.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _FRESH = 0.1  # seconds for which what was seen last is believed: who errs asks again elsewhere
 _LONGEST_STREAK = 16  # reads in a row, before others have their turn
-_GIVEN_UP = Loss("gave up the stream", "reset", wire.CANCEL)
+GIVEN_UP: Final = Loss("gave up the stream", "reset", wire.CANCEL)
 
 
 class SharedConnection:
@@ -50,8 +50,7 @@ class SharedConnection:
         layer: What carries it.
         window: How many bytes each stream may have on the way and unread.
         bell: Of the shell's kind.
-        on_change: Called when there may be room for others, or nobody is left; perhaps under
-            the monitor.
+        on_change: Called when there may be room, or nobody is left; perhaps under the monitor.
 
     Attributes:
         state: What HTTP/2 knows of it; touched under the monitor.
@@ -66,9 +65,9 @@ class SharedConnection:
     """
 
     __slots__ = (
-        "__weakref__", "_bell", "_busy", "_drained", "_flushed", "_leaving",
-        "_on_change", "_rest", "attended", "closed", "layer", "limit", "monitor", "remains",
-        "reserved", "seats", "state", "turn",
+        "__weakref__", "_bell", "_busy", "_drained", "_flushed", "_leaving", "_on_change", "_rest",
+        "_stuck", "attended", "closed", "layer", "limit", "monitor", "remains", "reserved", "seats",
+        "state", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +90,7 @@ class SharedConnection:
         self._on_change: Final = on_change
         self._busy = False
         self._flushed = False  # whether there is nothing left in the layers below
-        self._leaving = False
+        self._leaving = self._stuck = False  # stuck: the kernel has not taken all
         self._drained = False  # whether all that had arrived was read
         self._rest: memoryview = memoryview(b"")
         self.turn: Final = Turn(bell)
@@ -99,11 +98,14 @@ class SharedConnection:
 
     # ---- seats ----
 
+    def refresh(self) -> None:
+        """See what has come meanwhile: tunnels may have ended, and so may the connection."""
+        if monotonic() - self.attended > _FRESH:
+            self.attend()
+
     def take_seat(self) -> bool:
         """Have a place for a stream, if there is one."""
         with self.monitor:
-            if monotonic() - self.attended > _FRESH:
-                self.attend()  # it may have ended meanwhile
             if self.free_seats() <= 0:
                 return False
             self.seats += 1
@@ -123,7 +125,7 @@ class SharedConnection:
         return not self.state.exhausted and not self._leaving
 
     def tunnels(self) -> int:
-        """How many tunnels are open on it."""
+        """How many are open on it."""
         return sum(stream.tunnels for stream in self.state.streams.values())
 
     def leave(self, stream: H2Stream | None) -> None:
@@ -140,22 +142,10 @@ class SharedConnection:
             if instead_of is None:
                 self.reserved -= 1
             else:
-                self.state.reset(instead_of, wire.CANCEL, _GIVEN_UP)
+                self.state.reset(instead_of, wire.CANCEL, GIVEN_UP)
             stream = self.state.open(fields)
             self.flush()
             return stream
-
-    def give_up(self, stream: H2Stream, code: int) -> None:
-        """Reset a stream, unless it has ended."""
-        with self.monitor:
-            self.state.reset(stream, code, _GIVEN_UP)
-            self.flush()
-
-    def linger(self, stream: H2Stream) -> None:
-        """Have a stream that was ended by us end by itself, if it does so soon."""
-        with self.monitor:
-            self.remains.keep(stream)
-            self.flush()
 
     # ---- bytes ----
 
@@ -176,7 +166,6 @@ class SharedConnection:
             finally:
                 self._busy = False
             self.flush()
-            self._tell()
 
     def _receive(self, enough: Callable[[], bool] | None) -> None:
         state = self.state
@@ -199,6 +188,7 @@ class SharedConnection:
     def flush(self) -> bool:
         """Give the kernel what it takes, and say whether that is all. For who has the monitor."""
         if self._flushed and not (self._rest or self.state.outbox or self.remains):
+            self._tell()
             return True
         if self._busy or self.closed:
             return False
@@ -217,6 +207,10 @@ class SharedConnection:
             self._busy = False
         if not sent:
             self.turn.ask_to_write()
+        elif self._stuck:
+            self.turn.tell((), everybody=True)  # who writes may go on
+        self._stuck = not sent
+        self._tell()
         return sent
 
     def _send(self) -> bool:
@@ -236,12 +230,13 @@ class SharedConnection:
         """See to the streams that nobody has any more."""
         for stream in self.remains.abandoned():
             self.seats -= 1
+            self.state.room_changed = True
             if stream is None:
                 self.reserved -= 1
             else:
-                self.state.reset(stream, wire.CANCEL, _GIVEN_UP)
+                self.state.reset(stream, wire.CANCEL, GIVEN_UP)
         for stream in self.remains.overdue():
-            self.state.reset(stream, wire.CANCEL, _GIVEN_UP)
+            self.state.reset(stream, wire.CANCEL, GIVEN_UP)
 
     def _lose(self, error: OSError | None) -> None:
         said = "was left in the middle of something"
@@ -307,8 +302,9 @@ class SharedConnection:
             if self.state.lost is not None and enough():
                 return None  # as came out when it was sent
             interests = self.turn.poll(self.layer.sock, directions)
-            if not self._drained:
-                seconds = 0.0  # there is more, and others have had no turn for long
+            if not self._drained or waiter.signal.given:
+                seconds = 0.0  # there is more, or it was called before it had the turn
+            seconds = min((x for x in (seconds, self.remains.due()) if x is not None), default=None)
             if len(interests) == 1 and seconds is None:
                 return Ready(*interests[0])
             return AnyReady(interests, seconds, waiter.signal)
@@ -331,10 +327,10 @@ class SharedConnection:
         with self.monitor:
             if self.closed or self._leaving:
                 return
+            self._leaving = True
             if self.state.lost is None:
                 self.state.outbox.append(wire.goaway(0, wire.NO_ERROR))
             self.attend()  # a socket that is closed with something unread in it is reset
-            self._leaving = True
             self.state.lose(Loss("was left", "ended"))
             self._tell()
             if not self.turn.held:
@@ -349,7 +345,6 @@ class SharedConnection:
         self._bell.close()
 
     def __del__(self) -> None:
-        if not self.closed:
-            # All who had a seat were collected, and have said so.
+        if not self.closed:  # all who had a seat were collected, and have said so
             self.layer.abandon()
             self._bell.close()

@@ -41,6 +41,11 @@ class Layer(Protocol):
         """The kernel socket at the bottom, which others may be using, too."""
         ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether others may be using it."""
+        ...
+
     def ready(self, direction: int) -> Ready | Nested:
         """What to wait for before trying again to read, or to write."""
         ...
@@ -93,6 +98,11 @@ class SocketLayer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: Final = sock
+
+    @property
+    def shared(self) -> bool:
+        """It is ours alone."""
+        return False
 
     def ready(self, direction: int) -> Ready:
         """Wait for the socket."""

@@ -67,6 +67,11 @@ class TLSLayer:
             self._incoming, self._outgoing, server_hostname=server_hostname.encode("ascii")
         )
 
+    @property
+    def shared(self) -> bool:
+        """Whether the layer below is."""
+        return self._below.shared
+
     def handshake(self, *, to_the_end: bool = True) -> Operation[None]:
         """Shake hands.
 

@@ -114,8 +114,8 @@ class Turn:
 
     def ask_to_write(self) -> None:
         """Have the holder wait for the socket to take more, too."""
-        if self._polled and WRITE not in self._polled:
-            self._bell.ring()
+        if self._polled and WRITE not in self._polled and self._holder is not None:
+            self.call(self._holder)
 
     def tell(self, changed: Collection[H2Stream], *, everybody: bool) -> None:
         """Wake those whose stream has changed, or who depend on what is everybody's."""

@@ -219,8 +219,8 @@ class Tunnel:
         """One fact of the connection by name; None if there is none.
 
         Args:
-            name: "ssl_object", "socket", "client_addr", "server_addr" (the address that was
-                dialled, a proxy's), or "is_readable".
+            name: "ssl_object", "socket" (unless it is shared with other tunnels), "client_addr",
+                "server_addr" (the address that was dialled, a proxy's), or "is_readable".
         """
         return extra_info(self._stream, name)
 

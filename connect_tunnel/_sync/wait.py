@@ -151,7 +151,9 @@ def _until_first(waits: list[Ready | Nested], deadline: Deadline) -> None:
     try:
         while not any(each.done for each in nested):
             wanted = [interest for each in nested for interest in each.interests]
-            ready = _until_any(sockets + wanted, None, deadline)
+            soon = min((each.at for each in nested if each.at is not None), default=None)
+            seconds = None if soon is None else max(0.0, soon - monotonic())
+            ready = _until_any(sockets + wanted, seconds, deadline)
             if any(sock in ready for sock, _ in sockets):
                 break
             for each in nested:
@@ -166,6 +168,7 @@ class _Stepped:
 
     Attributes:
         interests: What it waits for.
+        at: Until when, on the monotonic clock; None if there is no end to it.
         done: Whether it is over.
     """
 
@@ -175,6 +178,7 @@ class _Stepped:
         self._ringer.setblocking(False)
         self._signal: Signal | None = None
         self.done = False
+        self.at: float | None = None
         self.interests: list[tuple[socket.socket, int]] = []
         self._advance(None)
 
@@ -182,30 +186,28 @@ class _Stepped:
         """Continue if what it waits for is there."""
         if self._signal is None:
             mine = [sock for sock, _ in self.interests if sock in ready]
-            if mine:
+            if mine or (self.at is not None and monotonic() >= self.at):
                 self._advance(mine)
-        elif self._signal.given:
+        elif self._bell in ready:
             self._bell.recv(64)
-            self._advance(None)
+            if self._signal.given:  # and not one before it, once more
+                self._advance(None)
 
     def _advance(self, result: object) -> None:
-        self._signal = None
+        self._signal = self.at = None
         try:
             wait = self._operation.send(result)
         except StopIteration:
             self.done = True
             return
-        match wait:
-            case Ready(sock, direction):
-                self.interests = [(sock, direction)]
-            case AnyReady(interests, _, _):
-                self.interests = interests
-            case Signalled(signal, _):
-                self._signal = signal
-                self.interests = [(self._bell, READ)]
-                signal.call(self._ring)
-            case _:
-                raise AssertionError(wait)
+        if isinstance(wait, Signalled):
+            self._signal = wait.signal
+            self.interests = [(self._bell, READ)]
+            wait.signal.call(self._ring)
+        else:
+            assert isinstance(wait, AnyReady), "nothing else is waited for on a connection"
+            self.interests = wait.interests
+            self.at = None if wait.seconds is None else monotonic() + wait.seconds
 
     def _ring(self) -> None:
         with suppress(OSError):  # closed meanwhile, or rung often enough

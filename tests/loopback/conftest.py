@@ -6,7 +6,7 @@ trustme's signatures name pyOpenSSL, which is not installed: pyright cannot know
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import trustme
@@ -14,7 +14,7 @@ import trustme
 from connect_tunnel import Proxy
 from connect_tunnel.testing import LoopbackProxy
 
-from .shells import nothing_left
+from .shells import SHELLS, nothing_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,3 +82,27 @@ def through(guarded: LoopbackProxy, client_context: ssl.SSLContext) -> Proxy:
     """The way through it."""
     context = client_context if guarded.url.startswith("https") else None
     return Proxy(guarded.url, auth=("alice", "s3cr3t-pw/9731"), ssl_context=context)
+
+
+class Contexts(NamedTuple):
+    """Of both sides, where both offer HTTP/2 by ALPN."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def both_h2(ca: trustme.CA) -> Contexts:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(server)  # pyright: ignore[reportUnknownMemberType]
+    client = ssl.create_default_context()
+    ca.configure_trust(client)  # pyright: ignore[reportUnknownMemberType]
+    for context in (server, client):
+        context.set_alpn_protocols(["h2", "http/1.1"])
+    return Contexts(server, client)
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> str:
+    shell: str = request.param
+    return shell
