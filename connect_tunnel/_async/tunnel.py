@@ -248,6 +248,17 @@ class AsyncTunnel(ByteStream):
             # Somebody is in the middle of a wait, and lets go when this has woken them.
             anyio.notify_closing(stream.sock)
 
+    def abort(self) -> None:
+        """Close it without a goodbye, so that the target does not take this for an end.
+
+        Never waits, wakes whoever waits on it, and may be called again.
+        """
+        stream = self._stream
+        if not stream.closed:
+            stream.drop()
+            if stream.sock.fileno() != -1:  # as `_close`
+                anyio.notify_closing(stream.sock)
+
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.
 
