@@ -214,6 +214,10 @@ async def _connect(
     loop = asyncio.get_running_loop()
     if tls.context is None:
         plain, _ = await loop.create_connection(lambda: protocol, sock=sock)
+        if plain.is_closing() and not isinstance(loop, asyncio.BaseEventLoop):
+            # If `connection_made` closes it, uvloop closes the descriptor but forgets to tell
+            # this socket, whose finalizer would close another's of that number.
+            sock.detach()
         return plain
     limit = tls.limit(deadline)
     scope = asyncio.timeout(limit)
