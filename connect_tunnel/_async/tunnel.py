@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
 import warnings
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
@@ -26,7 +27,6 @@ from .errors import AsyncTunnelBroken, AsyncTunnelClosed
 from .wait import run, until_ready
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
@@ -251,13 +251,14 @@ class AsyncTunnel(ByteStream):
     def abort(self) -> None:
         """Close it without a goodbye, so that the target does not take this for an end.
 
-        Never waits, wakes whoever waits on it, and may be called again.
+        Never waits, wakes whoever waits on it, and may be called again, by a callback of the
+        loop as well as by a task.
         """
         stream = self._stream
         if not stream.closed:
             stream.drop()
-            if stream.sock.fileno() != -1:  # as `_close`
-                anyio.notify_closing(stream.sock)
+            with suppress(OSError):  # closed, unless somebody waits: then this wakes them
+                stream.sock.shutdown(socket.SHUT_RDWR)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.

@@ -196,8 +196,7 @@ class TunnelTransport(FlowControl):
         self._in_flight = len(data)
         await self._tunnel.send(data)
         self._in_flight = 0
-        if not self._lost:
-            self._check_low()
+        self._check_low()
 
     # --- the end ---
 

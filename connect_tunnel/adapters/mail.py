@@ -49,7 +49,7 @@ class _Tunnelled:
         assert self._target is not None, "there is no TLS before there is a connection"
         return self._target.server_hostname
 
-    def _connect(self, host: str, port: int, timeout: float | None) -> socket.socket:
+    def _dial(self, host: str, port: int, timeout: float | None) -> socket.socket:
         self._target = Target(host, port)
         return connect(self._dialer, self._target, timeout)
 
@@ -93,7 +93,7 @@ class IMAP4(_Tunnelled, imaplib.IMAP4):
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         sys.audit("imaplib.open", self, self.host, self.port)
-        sock = self._connect(self.host, self.port, _given(timeout))
+        sock = self._dial(self.host, self.port, _given(timeout))
         self.host = self._name  # what `starttls` looks for in the certificate
         return sock
 
@@ -174,7 +174,7 @@ class SMTP(_Tunnelled, smtplib.SMTP):
         super().__init__(host, port, local_hostname, cast("float", timeout), source_address)
 
     def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        sock = self._connect(host, port, timeout)
+        sock = self._dial(host, port, timeout)
         self._host = self._name  # what `starttls` looks for in the certificate
         return sock
 
@@ -270,7 +270,7 @@ class POP3(_Tunnelled, poplib.POP3):
             super().__init__(host, port, cast("float", timeout))
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
-        sock = self._connect(self.host, self.port, timeout)
+        sock = self._dial(self.host, self.port, timeout)
         self.host = self._name  # what `stls` looks for in the certificate
         return sock
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
+from connect_tunnel import TunnelBroken
 from connect_tunnel.adapters._asyncio_transport import TunnelTransport
 from connect_tunnel.adapters.asyncio import create_connection
 from connect_tunnel.testing import (
@@ -473,15 +474,141 @@ def test_nothing_comes_after_the_end(world: World, call: str, act: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["data", "eof"])
-def test_a_protocol_that_fails_ends_the_connection(world: World, call: str) -> None:
+@pytest.mark.parametrize("kind", [Broken, OSError])
+def test_a_protocol_that_fails_ends_the_connection(
+    world: World, call: str, kind: type[Exception]
+) -> None:
+    """And an error of the system's is no news for the handler of the rest."""
+
+    def fail(transport: asyncio.Transport) -> None:
+        raise kind
+
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(**{call: failing})
+        protocol = Recorder(**{call: fail})
         await world.open(proxy, protocol)
         await protocol.until_called("lost")
-        assert isinstance(protocol.error, Broken)
-        [told] = world.reported
-        assert told["exception"] is protocol.error
-        assert told["protocol"] is protocol
+        assert isinstance(protocol.error, kind)
+        if kind is Broken:
+            [told] = world.reported
+            assert told["exception"] is protocol.error
+            assert told["protocol"] is protocol
+        else:
+            assert world.reported == []
 
     with world.proxy(Send(b"x"), HalfClose()) as proxy:
         world.run(main(proxy))
+
+
+@pytest.mark.parametrize("act", ["close", "abort"])
+def test_the_end_may_be_a_callback_of_the_loop(world: World, act: str) -> None:
+    async def main(proxy: ScriptedProxy) -> None:
+        for written in (b"", MUCH):
+            protocol = Recorder()
+            transport = await world.open(proxy, protocol)
+            transport.write(written)
+            await asyncio.sleep(0.01)  # by when it waits
+            asyncio.get_running_loop().call_soon(getattr(transport, act))
+            await protocol.until_called("lost")
+            assert world.reported == []
+
+    with world.proxy(Wait(0.05)) as proxy:
+        world.run(main(proxy))
+
+
+# --- what only ours has ---
+
+
+@pytest.fixture
+def ours(loop: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> World:
+    return World(loop, "TLS", server_context, client_context)
+
+
+def test_it_says_what_it_is(ours: World) -> None:
+    async def main(proxy: ScriptedProxy) -> None:
+        protocol = Recorder()
+        transport = await ours.open(proxy, protocol)
+        way = f"<AsyncTunnel to a.test:1 through {proxy.url}"
+        assert repr(transport) == f"<TunnelTransport over {way}>>"
+        transport.write(MUCH)
+        transport.close()
+        assert repr(transport) == f"<TunnelTransport over {way}> closing>"
+        await protocol.until_called("lost")
+        assert repr(transport) == f"<TunnelTransport over {way} closed> closed>"
+
+    with ours.proxy() as proxy:
+        ours.run(main(proxy))
+
+
+@pytest.mark.parametrize("call", ["data", "eof", "pause"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_ends_the_loop(
+    ours: World, call: str, kind: type[BaseException]
+) -> None:
+    def interrupt(transport: asyncio.Transport) -> None:
+        raise kind
+
+    async def main(proxy: ScriptedProxy) -> None:
+        protocol = Recorder(**{call: interrupt})
+        transport = await ours.open(proxy, protocol)
+        transport.write(MUCH)
+        await protocol.until_called("never")
+
+    steps = (Wait(0.05), Send(b"x"), HalfClose()) if call != "pause" else (Wait(0.05),)
+    with ours.proxy(*steps) as proxy, pytest.raises(kind):
+        ours.run(main(proxy))
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_whoever_cancels_all_tasks_ends_it(ours: World, writing: bool) -> None:
+    """As a loop does that shuts down, which is no way to close a connection."""
+
+    async def main(proxy: ScriptedProxy) -> None:
+        protocol = Recorder()
+        transport = await ours.open(proxy, protocol)
+        if writing:
+            transport.write(MUCH)
+            transport.pause_reading()
+        await asyncio.sleep(0.01)
+        tasks = [task for task in asyncio.all_tasks() if "TunnelTransport" in repr(task)]
+        assert len(tasks) == 1 + writing
+        with pytest.warns(ResourceWarning, match="unclosed <TunnelTransport"):
+            tasks[-1].cancel() if not writing else sender(tasks).cancel()
+            await asyncio.wait(tasks)
+        await protocol.until_called("lost")
+        assert isinstance(protocol.error, ConnectionAbortedError)
+
+    def sender(tasks: list[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+        [task] = [task for task in tasks if "_send()" in repr(task)]
+        return task
+
+    with ours.proxy(Wait(0.05)) as proxy:
+        ours.run(main(proxy))
+
+
+def test_a_loop_that_shuts_down_warns_of_it(ours: World) -> None:
+    async def main(proxy: ScriptedProxy) -> None:
+        await create_connection(
+            Recorder, "a.test", 1, via=way(proxy, ours._client), timeout=5
+        )
+
+    with (
+        ours.proxy() as proxy,
+        asyncio.Runner(loop_factory=LOOPS[ours.loop]) as runner,
+        pytest.warns(ResourceWarning, match="unclosed <TunnelTransport"),
+    ):
+        runner.run(main(proxy))
+        runner.close()
+
+
+def test_a_tunnel_that_is_cut_off_is_told(ours: World) -> None:
+    """TLS that ends without a close_notify may have been cut short."""
+
+    async def main(proxy: ScriptedProxy) -> None:
+        protocol = Recorder()
+        await ours.open(proxy, protocol)
+        await protocol.until_called("lost")
+        assert protocol.calls == ["made", "data", "lost"]
+        assert isinstance(protocol.error, TunnelBroken)
+
+    with ours.proxy(Send(b"half a"), Close()) as proxy:
+        ours.run(main(proxy))
