@@ -11,7 +11,7 @@ from connect_tunnel import Proxy
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from connect_tunnel.testing import LoopbackProxy, ScriptedProxy
 
@@ -54,14 +54,17 @@ class Recorder(asyncio.Protocol):
     """
 
     def __init__(
-        self, *, keep_open: bool = False, **on: Callable[[asyncio.Transport], object]
+        self,
+        *,
+        keep_open: bool = False,
+        on: Mapping[str, Callable[[asyncio.Transport], object]] | None = None,
     ) -> None:
         self.calls: list[str] = []
         self.data = b""
         self.error: Exception | None = None
         self.transport: asyncio.Transport
         self._keep_open = keep_open
-        self._on = on
+        self._on = on or {}
         self._told = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -18,7 +18,6 @@ from connect_tunnel import (
     AsyncDialer,
     InvalidProxy,
     InvalidTarget,
-    Proxy,
     TargetTLSError,
     TunnelError,
     TunnelRefused,
@@ -106,7 +105,7 @@ def test_streams(loop: str, hop: ssl.SSLContext | None, client_context: ssl.SSLC
 
 
 @pytest.mark.parametrize("how", ["context", "True"])
-def test_streams_with_tls(
+def test_streams_with_tls(  # noqa: PLR0913, PLR0917 - a fixture each
     loop: str,
     hop: ssl.SSLContext | None,
     how: str,
@@ -322,7 +321,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(
     options: dict[str, Any], kind: type[Exception], said: str
 ) -> None:
     with ScriptedProxy() as proxy:
-        given = {"host": "a.test", "port": 1, "via": proxy.url, **options}
+        given: dict[str, Any] = {"host": "a.test", "port": 1, "via": proxy.url, **options}
         with pytest.raises(kind, match=said):
             run("asyncio", create_connection(Recorder, **given))
         assert proxy.connections == 0
@@ -437,7 +436,7 @@ def test_a_handshake_that_fails(
     loop: str, hop: ssl.SSLContext | None, steps: list[Any], client_context: ssl.SSLContext
 ) -> None:
     async def main() -> None:
-        with pytest.raises(TargetTLSError, match="the tunnel to a.test:1 is open, but") as caught:
+        with pytest.raises(TargetTLSError, match=r"the tunnel to a\.test:1 is open, but") as caught:
             await open_connection(
                 "a.test", 1, via=way(proxy, client_context), ssl=client_context, timeout=5
             )
@@ -452,7 +451,7 @@ def test_a_handshake_that_fails(
 def test_a_handshake_that_takes_too_long(
     loop: str,
     hop: ssl.SSLContext | None,
-    options: dict[str, float],
+    options: dict[str, Any],
     client_context: ssl.SSLContext,
 ) -> None:
     async def main() -> None:
@@ -501,7 +500,9 @@ def test_no_traceback_shows_a_password() -> None:
     """Not by its locals either, as some tools print them."""
 
     def shown(error: BaseException) -> str:
-        return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        return "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
 
     def places(via: str) -> Generator[Any]:
         yield open_connection("a.test", 1, via=via, timeout=5)

@@ -114,7 +114,7 @@ def test_t13_a_transport_whose_maker_is_cancelled_at_the_last_moment(
 
     async def main() -> None:
         def factory() -> Recorder:
-            protocols.append(Recorder(made=lambda _: task.cancel()))
+            protocols.append(Recorder(on={"made": lambda _: task.cancel()}))
             return protocols[0]
 
         task = asyncio.create_task(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -32,13 +32,9 @@ from .raw import OK
 from .shells import nothing_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Coroutine, Generator
 
     from connect_tunnel.testing import Step
-
-    Open = Callable[..., Any]
-
-P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 HOPS: Final = ("plain", "TLS")
 MUCH: Final = bytes(range(256)) * (1 << 16)  # 16 MiB: more than the kernel keeps for a peer
@@ -47,9 +43,7 @@ MUCH: Final = bytes(range(256)) * (1 << 16)  # 16 MiB: more than the kernel keep
 class World:
     """A loop, and a hop to a scripted proxy."""
 
-    def __init__(
-        self, loop: str, hop: str, server: ssl.SSLContext, client: ssl.SSLContext
-    ) -> None:
+    def __init__(self, loop: str, hop: str, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
         self.loop = loop
         self.ours = hop == "TLS"
         self._server = server if self.ours else None
@@ -64,7 +58,7 @@ class World:
         with nothing_left(), ScriptedProxy(*steps, ssl_context=self._server) as proxy:
             yield proxy
 
-    async def open(self, proxy: ScriptedProxy, protocol: P) -> asyncio.Transport:
+    async def open(self, proxy: ScriptedProxy, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.reported.append(context))
         transport, same = await create_connection(
@@ -180,7 +174,7 @@ def test_nothing_is_passed_on_while_reading_is_paused(world: World) -> None:
 
 def test_reading_may_be_paused_before_it_begins(world: World) -> None:
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(made=lambda transport: transport.pause_reading())
+        protocol = Recorder(on={"made": lambda transport: transport.pause_reading()})
         transport = await world.open(proxy, protocol)
         await asyncio.sleep(0.05)
         assert protocol.calls == ["made"]
@@ -196,7 +190,7 @@ def test_reading_may_be_paused_before_it_begins(world: World) -> None:
 
 def test_an_end_is_not_passed_on_while_reading_is_paused(world: World) -> None:
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(data=lambda transport: transport.pause_reading())
+        protocol = Recorder(on={"data": lambda transport: transport.pause_reading()})
         transport = await world.open(proxy, protocol)
         await protocol.until_data(b"bye")
         await asyncio.sleep(0.05)
@@ -309,7 +303,7 @@ def test_the_limits_of_what_may_wait(world: World) -> None:
 
 def test_a_protocol_that_fails_at_being_paused_is_reported(world: World) -> None:
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(pause=failing, resume=failing)
+        protocol = Recorder(on={"pause": failing, "resume": failing})
         transport = await world.open(proxy, protocol)
         transport.write(MUCH)
         await protocol.until_called("resume")
@@ -461,7 +455,7 @@ def test_a_reset_is_told_to_who_writes(world: World) -> None:
 @pytest.mark.parametrize("act", ["close", "abort"])
 def test_nothing_comes_after_the_end(world: World, call: str, act: str) -> None:
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(**{call: lambda transport: getattr(transport, act)()})
+        protocol = Recorder(on={call: lambda transport: getattr(transport, act)()})
         transport = await world.open(proxy, protocol)
         await protocol.until_called("lost")
         assert protocol.calls == ["made", "lost"] if call == "made" else ["made", "data", "lost"]
@@ -484,7 +478,7 @@ def test_a_protocol_that_fails_ends_the_connection(
         raise kind
 
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(**{call: fail})
+        protocol = Recorder(on={call: fail})
         await world.open(proxy, protocol)
         await protocol.until_called("lost")
         assert isinstance(protocol.error, kind)
@@ -541,14 +535,12 @@ def test_it_says_what_it_is(ours: World) -> None:
 
 @pytest.mark.parametrize("call", ["data", "eof", "pause"])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_ends_the_loop(
-    ours: World, call: str, kind: type[BaseException]
-) -> None:
+def test_an_interrupt_ends_the_loop(ours: World, call: str, kind: type[BaseException]) -> None:
     def interrupt(transport: asyncio.Transport) -> None:
         raise kind
 
     async def main(proxy: ScriptedProxy) -> None:
-        protocol = Recorder(**{call: interrupt})
+        protocol = Recorder(on={call: interrupt})
         transport = await ours.open(proxy, protocol)
         transport.write(MUCH)
         await protocol.until_called("never")
@@ -571,8 +563,8 @@ def test_whoever_cancels_all_tasks_ends_it(ours: World, writing: bool) -> None:
         await asyncio.sleep(0.01)
         tasks = [task for task in asyncio.all_tasks() if "TunnelTransport" in repr(task)]
         assert len(tasks) == 1 + writing
+        (sender(tasks) if writing else tasks[0]).cancel()
         with pytest.warns(ResourceWarning, match="unclosed <TunnelTransport"):
-            tasks[-1].cancel() if not writing else sender(tasks).cancel()
             await asyncio.wait(tasks)
         await protocol.until_called("lost")
         assert isinstance(protocol.error, ConnectionAbortedError)
@@ -587,17 +579,15 @@ def test_whoever_cancels_all_tasks_ends_it(ours: World, writing: bool) -> None:
 
 def test_a_loop_that_shuts_down_warns_of_it(ours: World) -> None:
     async def main(proxy: ScriptedProxy) -> None:
-        await create_connection(
-            Recorder, "a.test", 1, via=way(proxy, ours._client), timeout=5
-        )
+        await create_connection(Recorder, "a.test", 1, via=way(proxy, ours._client), timeout=5)
 
     with (
         ours.proxy() as proxy,
         asyncio.Runner(loop_factory=LOOPS[ours.loop]) as runner,
-        pytest.warns(ResourceWarning, match="unclosed <TunnelTransport"),
     ):
         runner.run(main(proxy))
-        runner.close()
+        with pytest.warns(ResourceWarning, match="unclosed <TunnelTransport"):
+            runner.close()
 
 
 def test_a_tunnel_that_is_cut_off_is_told(ours: World) -> None:

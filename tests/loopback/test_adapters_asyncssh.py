@@ -19,7 +19,9 @@ from .shells import nothing_left
 if TYPE_CHECKING:
     import ssl
 
-KEY: Final = asyncssh.generate_private_key("ssh-ed25519")
+KEY: Final = asyncssh.generate_private_key(  # pyright: ignore[reportUnknownMemberType]
+    "ssh-ed25519"
+)
 NO: Final = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
 MEGABYTE: Final = "0123456789abcdef" * 65536
 

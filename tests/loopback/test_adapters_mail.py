@@ -64,7 +64,7 @@ def pop3(line: bytes) -> bytes:
     return b"+OK\r\nSTLS\r\n.\r\n" if line.upper() == b"CAPA" else b"+OK\r\n"
 
 
-GREETINGS: Final = {
+GREETINGS: Final[dict[Callable[[bytes], bytes], bytes]] = {
     imap: b"* OK ready\r\n",
     smtp: b"220 ready\r\n",
     pop3: b"+OK ready\r\n",
@@ -118,7 +118,7 @@ def start_tls(client: Client, *context: ssl.SSLContext) -> None:
         case imaplib.IMAP4():
             client.starttls(*context)
         case smtplib.SMTP():
-            client.starttls(**({"context": context[0]} if context else {}))
+            client.starttls(context=context[0] if context else None)
         case _:
             client.stls(*context)
 
@@ -200,12 +200,15 @@ def test_by_tls_from_the_start(
 
 @contextmanager
 def every_name_leads_here() -> Generator[None]:
-    dial = socket.create_connection
+    dial: Any = socket.create_connection
+
+    def dial_here(address: tuple[str, int], *rest: Any) -> socket.socket:
+        sock: socket.socket = dial(("127.0.0.1", address[1]), *rest)
+        return sock
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "connect_tunnel.testing._loopback.socket.create_connection",
-            lambda address, *rest: dial(("127.0.0.1", address[1]), *rest),
-        )
+        where = "connect_tunnel.testing._loopback.socket.create_connection"
+        patch.setattr(where, dial_here)
         yield
 
 
@@ -238,6 +241,12 @@ def test_t6_the_name_of_the_server_is_verified(
     """And trusted by default are those alone whom the system trusts."""
     host = "other.test" if given else "localhost"
     contexts = [client_context] if given else []
+
+    def speak_tls() -> None:
+        options = context_of(kind, client_context) if given else {}
+        client = kind(host, port, timeout=5, via=proxy.url, **options)
+        start_tls(client, *contexts)
+
     with (
         nothing_left(),
         serving(answer, server_context, tls=(kind, answer) in TLS) as port,
@@ -245,12 +254,7 @@ def test_t6_the_name_of_the_server_is_verified(
         every_name_leads_here(),
     ):
         with pytest.raises(TargetTLSError, match=f"{host} has a certificate that") as caught:
-            if (kind, answer) in TLS:
-                options = context_of(kind, client_context) if given else {}
-                kind(host, port, timeout=5, via=proxy.url, **options)
-            else:
-                client = kind(host, port, timeout=5, via=proxy.url)
-                start_tls(client, *contexts)
+            speak_tls()
         assert caught.value.target == f"{host}:{port}"
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
@@ -259,15 +263,21 @@ def test_smtp_that_connects_later(
     server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     """And verifies whom it has connected to, which smtplib forgets."""
-    with serving(smtp, server_context) as port, LoopbackProxy() as proxy:
-        with SMTP(timeout=5, via=proxy.url) as client:
-            assert client.connect(f"localhost:{port}")[0] == 220
-            client.starttls(context=client_context)
-            assert ask(client)
-    with serving(smtp, server_context, tls=True) as port, LoopbackProxy() as proxy:
-        with SMTP_SSL(timeout=5, via=proxy.url, context=client_context) as client:
-            client.connect("localhost", port)
-            assert ask(client)
+    with (
+        serving(smtp, server_context) as port,
+        LoopbackProxy() as proxy,
+        SMTP(timeout=5, via=proxy.url) as client,
+    ):
+        assert client.connect(f"localhost:{port}")[0] == 220
+        client.starttls(context=client_context)
+        assert ask(client)
+    with (
+        serving(smtp, server_context, tls=True) as port,
+        LoopbackProxy() as proxy,
+        SMTP_SSL(timeout=5, via=proxy.url, context=client_context) as client,
+    ):
+        client.connect("localhost", port)
+        assert ask(client)
 
 
 def test_smtp_without_a_connection() -> None:
@@ -277,20 +287,22 @@ def test_smtp_without_a_connection() -> None:
 
 def test_files_of_a_key_belong_in_a_context() -> None:
     client = SMTP(via="http://proxy.test")
-    for files in ({"keyfile": "key.pem"}, {"certfile": "cert.pem"}):
-        with pytest.raises(TypeError, match="belong in a context"):
-            client.starttls(**files)
+    with pytest.raises(TypeError, match="belong in a context"):
+        client.starttls(keyfile="key.pem")
+    with pytest.raises(TypeError, match="belong in a context"):
+        client.starttls(certfile="cert.pem")
 
 
 @pytest.mark.parametrize(("kind", "answer"), ALL)
 def test_a_server_of_something_else(
     kind: Client, answer: Any, hop: ssl.SSLContext | None, client_context: ssl.SSLContext
 ) -> None:
-    with nothing_left(), ScriptedProxy(
-        Receive(), Send(OK + b"SSH-2.0-nonsense\r\n"), ssl_context=hop
-    ) as proxy:
-        with pytest.raises((OSError, imaplib.IMAP4.error, poplib.error_proto)):
-            kind("a.test", 1, timeout=0.5, via=way(proxy, client_context))
+    with (
+        nothing_left(),
+        ScriptedProxy(Receive(), Send(OK + b"SSH-2.0-nonsense\r\n"), ssl_context=hop) as proxy,
+        pytest.raises((OSError, imaplib.IMAP4.error, poplib.error_proto)),
+    ):
+        kind("a.test", 1, timeout=0.5, via=way(proxy, client_context))
 
 
 @pytest.mark.parametrize(("kind", "answer"), ALL)
@@ -303,9 +315,13 @@ def test_t4_t13_a_refusal_leaves_nothing(kind: Client, answer: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "answer"), ALL)
 def test_the_timeout_is_of_the_opening_too(kind: Client, answer: Any) -> None:
-    with nothing_left(), ScriptedProxy(Receive()) as proxy, took(0.1, 3):
-        with pytest.raises(TunnelTimeout):
-            kind("a.test", 1, timeout=0.2, via=proxy.url)
+    with (
+        nothing_left(),
+        ScriptedProxy(Receive()) as proxy,
+        took(0.1, 3),
+        pytest.raises(TunnelTimeout),
+    ):
+        kind("a.test", 1, timeout=0.2, via=proxy.url)
 
 
 @pytest.mark.parametrize(("kind", "answer"), PLAIN)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import socket
-import ssl
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +26,7 @@ from .raw import OK, receive_exactly
 from .shells import nothing_left, took
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Generator
 
 TARGET: Final = ("a.test", 1)
@@ -85,12 +85,13 @@ def test_the_timeout_stays_with_the_socket(
 
 
 def test_the_timeout_is_of_the_opening_too() -> None:
-    with nothing_left(), ScriptedProxy(Receive()) as proxy:
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as silent:
+        via = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with took(0.1, 3), pytest.raises(TunnelTimeout):
-            create_connection(TARGET, 0.2, via=proxy.url)
+            create_connection(TARGET, 0.2, via=via)
         socket.setdefaulttimeout(0.2)
         with took(0.1, 3), pytest.raises(TunnelTimeout):
-            create_connection(TARGET, via=proxy.url)
+            create_connection(TARGET, via=via)
 
 
 def test_a_dialer_has_a_timeout_of_its_own(hop: ssl.SSLContext | None) -> None:
@@ -138,9 +139,10 @@ def test_it_is_dialled_from_where_it_should_be() -> None:
 def test_what_makes_no_sense_is_refused_before_anything_is_sent(
     options: dict[str, Any], kind: type[Exception], said: str
 ) -> None:
+    call: Any = create_connection
     with ScriptedProxy() as proxy:
         with pytest.raises(kind, match=said):
-            create_connection(**{"address": TARGET, "via": proxy.url, **options})
+            call(**{"address": TARGET, "via": proxy.url, **options})
         assert proxy.connections == 0
 
 
