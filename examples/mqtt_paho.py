@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cafile", help="trust these certificates, not the system's")
     options = parser.parse_args(argv)
     client = TunnelledClient(Dialer(options.via))
-    client.tls_set_context(ssl.create_default_context(cafile=options.cafile))
+    context = ssl.create_default_context(cafile=options.cafile)
+    client.tls_set_context(context)  # pyright: ignore[reportUnknownMemberType]
     received = SimpleQueue[bytes]()
 
     def subscribe(*_: Any) -> None:  # noqa: ANN401 - paho's

@@ -9,7 +9,7 @@ import argparse
 import os
 import ssl
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pg8000.native  # type: ignore[import-untyped]  # it has no types
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cafile", help="trust these certificates, not the system's")
     options = parser.parse_args(argv)
     target = options.target
-    client = pg8000.native.Connection(
+    client: Any = pg8000.native.Connection(
         options.user,
         host=target.server_hostname,  # which the certificate must name
         database=options.database,

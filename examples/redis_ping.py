@@ -9,7 +9,6 @@ calls this one and then speaks TLS on what it gives.
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--via", required=True, metavar="URL", help="the proxy")
     options = parser.parse_args(argv)
     pool = redis.ConnectionPool(
-        connection_class=functools.partial(TunnelledConnection, via=Dialer(options.via)),
+        connection_class=TunnelledConnection,
+        via=Dialer(options.via),
         host=options.target.host,
         port=options.target.port,
         socket_connect_timeout=10,

@@ -26,11 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--via", required=True, metavar="URL", help="the proxy")
     parser.add_argument("--cafile", help="trust these certificates, not the system's")
     options = parser.parse_args(argv)
-    url = urlsplit(options.url)
+    url = urlsplit(str(options.url))
     secure = url.scheme == "wss"
-    sock = create_connection(
-        (url.hostname or "", url.port or (443 if secure else 80)), 10, via=options.via
-    )
+    target = url.hostname or "", url.port or (443 if secure else 80)
+    sock = create_connection(target, via=options.via)
     context = ssl.create_default_context(cafile=options.cafile) if secure else None
     with connect(options.url, sock=sock, ssl=context) as websocket:
         websocket.send(options.message)

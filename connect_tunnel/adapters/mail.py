@@ -18,7 +18,7 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from connect_tunnel import Target
+from connect_tunnel import Target, TargetTLSError
 from connect_tunnel._net.tls import default_context
 from connect_tunnel._net.tls_words import target_tls_error
 
@@ -105,8 +105,14 @@ class IMAP4(_Tunnelled, imaplib.IMAP4):
         Raises:
             TargetTLSError: The handshake failed.
         """
-        with self._telling_of_tls():
-            return super().starttls(ssl_context or default_context("target"))
+        try:
+            with self._telling_of_tls():
+                return super().starttls(ssl_context or default_context("target"))
+        except TargetTLSError:
+            # Nobody is left to say LOGOUT to, as the end of a `with` block else would, and
+            # raise what comes of it in the place of this.
+            self.state = "LOGOUT"
+            raise
 
 
 class IMAP4_SSL(imaplib.IMAP4_SSL, IMAP4):  # noqa: N801 - the standard library's name
