@@ -94,7 +94,7 @@ class IMAP4(_Tunnelled, imaplib.IMAP4):
     def _create_socket(self, timeout: float | None) -> socket.socket:
         sys.audit("imaplib.open", self, self.host, self.port)
         sock = self._dial(self.host, self.port, _given(timeout))
-        self.host = self._name  # what `starttls` looks for in the certificate
+        self.host: str = self._name  # what `starttls` looks for in the certificate
         return sock
 
     def starttls(
@@ -277,7 +277,7 @@ class POP3(_Tunnelled, poplib.POP3):
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         sock = self._dial(self.host, self.port, timeout)
-        self.host = self._name  # what `stls` looks for in the certificate
+        self.host: str = self._name  # what `stls` looks for in the certificate
         return sock
 
     def stls(self, context: ssl.SSLContext | None = None) -> bytes:

@@ -339,6 +339,7 @@ def test_a_dialer_has_its_own_local_address() -> None:
 def test_t1_t3_connect_alone_has_credentials_and_nothing_of_the_tunnel_s(
     loop: str, hop: ssl.SSLContext | None, client_context: ssl.SSLContext
 ) -> None:
+    """T1, T3: what is sent is the head, and then what was written."""
     request = b"GET / HTTP/1.1\r\nAuthorization: Bearer t0ken\r\nCookie: a=b\r\n\r\n"
 
     async def main() -> None:
@@ -362,6 +363,7 @@ def test_t1_t3_connect_alone_has_credentials_and_nothing_of_the_tunnel_s(
 def test_t4_t5_a_refusal_is_an_error_and_data(
     loop: str, hop: ssl.SSLContext | None, status: bytes, client_context: ssl.SSLContext
 ) -> None:
+    """T4, T5: nothing is written after the CONNECT, and nothing comes of the fields."""
     fields = b"Location: http://evil.test/\r\nSet-Cookie: a=b\r\nContent-Length: 3\r\n\r\nno!"
 
     async def main() -> None:

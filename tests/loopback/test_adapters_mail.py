@@ -311,6 +311,7 @@ def test_a_server_of_something_else(
 
 @pytest.mark.parametrize(("kind", "answer"), ALL)
 def test_t4_t13_a_refusal_leaves_nothing(kind: Client, answer: Any) -> None:
+    """T4, T13: it is an error, each time."""
     with nothing_left(), LoopbackProxy(refuse=lambda _: NO) as proxy:
         for _ in range(100):
             with pytest.raises(TunnelRefused):

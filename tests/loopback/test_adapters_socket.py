@@ -149,6 +149,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(
 def test_t1_t3_connect_alone_has_credentials_and_nothing_of_the_tunnel_s(
     hop: ssl.SSLContext | None, client_context: ssl.SSLContext
 ) -> None:
+    """T1, T3: what is sent is the head, and then what was written."""
     request = b"GET / HTTP/1.1\r\nAuthorization: Bearer t0ken\r\nCookie: a=b\r\n\r\n"
     with nothing_left(), ScriptedProxy(Receive(), Send(OK), Echo(), ssl_context=hop) as proxy:
         via = way(proxy, client_context, auth=("alice", PASSWORD), headers={"X-Team": "web"})
@@ -165,6 +166,7 @@ def test_t1_t3_connect_alone_has_credentials_and_nothing_of_the_tunnel_s(
 def test_t4_t5_a_refusal_is_an_error_and_data(
     hop: ssl.SSLContext | None, client_context: ssl.SSLContext
 ) -> None:
+    """T4, T5: nothing is written after the CONNECT, and nothing comes of the fields."""
     with nothing_left(), ScriptedProxy(Receive(), Send(NO), ssl_context=hop) as proxy:
         with pytest.raises(TunnelRefused) as caught:
             create_connection(TARGET, 5, via=way(proxy, client_context))
