@@ -248,17 +248,24 @@ class AsyncTunnel(ByteStream):
             # Somebody is in the middle of a wait, and lets go when this has woken them.
             anyio.notify_closing(stream.sock)
 
+    def close(self) -> None:
+        """Close it as `aclose` does, from where nothing can be awaited: a loop's callback."""
+        if not self._stream.close_now():
+            self._wake()
+
     def abort(self) -> None:
         """Close it without a goodbye, so that the target does not take this for an end.
 
-        Never waits, wakes whoever waits on it, and may be called again, by a callback of the
-        loop as well as by a task.
+        Never waits, and may be called again; from a loop's callback, too.
         """
-        stream = self._stream
-        if not stream.closed:
-            stream.drop()
-            with suppress(OSError):  # closed, unless somebody waits: then this wakes them
-                stream.sock.shutdown(socket.SHUT_RDWR)
+        if not self._stream.closed:
+            self._stream.drop()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake whoever waits on what was closed, without help from the loop."""
+        with suppress(OSError):  # nobody did, and so there is no descriptor any more
+            self._stream.sock.shutdown(socket.SHUT_RDWR)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.

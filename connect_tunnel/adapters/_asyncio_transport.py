@@ -175,8 +175,7 @@ class TunnelTransport(FlowControl):
                 if self._buffer:
                     await self._send_some()
                 elif self._closing:
-                    self._lose(None)
-                    await self._tunnel.aclose()
+                    self._finish()
                 elif self._eof and not ended:
                     ended = True
                     await self._tunnel.send_eof()
@@ -209,7 +208,12 @@ class TunnelTransport(FlowControl):
         if not self._closing:
             self._closing = True
             self._stop(self._receiver)
-            self._start_sending()
+            if not self._sending:
+                self._finish()
+
+    def _finish(self) -> None:
+        self._lose(None)
+        self._tunnel.close()
 
     def abort(self) -> None:
         """Close at once. What was written and not sent is lost, and the target can tell."""

@@ -577,6 +577,23 @@ def test_whoever_cancels_all_tasks_ends_it(ours: World, writing: bool) -> None:
         ours.run(main(proxy))
 
 
+def test_what_was_closed_is_closed_when_the_loop_ends(world: World) -> None:
+    """Also where nobody waits for it, and in order."""
+
+    async def main(proxy: ScriptedProxy) -> None:
+        protocol = Recorder()
+        transport = await world.open(proxy, protocol)
+        transport.write(b"bye")
+        await asyncio.sleep(0.05)
+        transport.close()
+
+    with world.proxy(Receive(b"bye")) as proxy:
+        with asyncio.Runner(loop_factory=LOOPS[world.loop]) as runner:
+            runner.run(main(proxy))
+        assert proxy.wait_closed()
+        assert proxy.hangups == []
+
+
 def test_a_loop_that_shuts_down_warns_of_it(ours: World) -> None:
     async def main(proxy: ScriptedProxy) -> None:
         await create_connection(Recorder, "a.test", 1, via=way(proxy, ours._client), timeout=5)

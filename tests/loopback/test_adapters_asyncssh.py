@@ -82,6 +82,7 @@ def server_port(proxy: LoopbackProxy) -> str:
 
 def test_t4_t13_a_refusal_is_passed_on() -> None:
     """T4, T13: as an error, which leaves nothing."""
+
     async def main() -> None:
         async with AsyncDialer(proxy.url) as dialer:
             for _ in range(20):

@@ -108,8 +108,8 @@ def test_a_dialer_has_a_timeout_of_its_own(hop: ssl.SSLContext | None) -> None:
 
 
 def test_silence_is_no_end(hop: ssl.SSLContext | None, client_context: ssl.SSLContext) -> None:
-    with ScriptedProxy(Receive(), Send(OK), Wait(1.5), Send(b"here"), ssl_context=hop) as proxy:
-        dialer = Dialer(way(proxy, client_context), timeout=0.8)
+    with ScriptedProxy(Receive(), Send(OK), Wait(2.5), Send(b"here"), ssl_context=hop) as proxy:
+        dialer = Dialer(way(proxy, client_context), timeout=2)
         with create_connection(TARGET, via=dialer) as sock:
             assert receive_exactly(sock, 4) == b"here"
 
