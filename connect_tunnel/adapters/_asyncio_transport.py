@@ -103,14 +103,15 @@ class TunnelTransport(FlowControl):
             return b""
 
     async def _pass_on(self, data: bytes) -> None:
-        while data and not self._closing:
+        rest = memoryview(data)
+        while rest and not self._closing:
             await self._may_read.wait()
             protocol = self._protocol
             try:
                 if isinstance(protocol, asyncio.BufferedProtocol):
-                    data = data[_fill(protocol, data) :]
+                    rest = rest[_fill(protocol, rest) :]
                 else:
-                    received, data = data, b""
+                    received, rest = bytes(rest), rest[:0]
                     cast("asyncio.Protocol", protocol).data_received(received)
             except (SystemExit, KeyboardInterrupt):
                 raise
@@ -190,7 +191,7 @@ class TunnelTransport(FlowControl):
             self._sending = False
 
     async def _send_some(self) -> None:
-        data = bytes(self._buffer[:_CHUNK])
+        data = self._buffer[:_CHUNK]
         del self._buffer[:_CHUNK]
         self._in_flight = len(data)
         await self._tunnel.send(data)
@@ -258,7 +259,7 @@ class TunnelTransport(FlowControl):
         return f"<TunnelTransport over {self._tunnel!r}{state}>"
 
 
-def _fill(protocol: asyncio.BufferedProtocol, data: bytes) -> int:
+def _fill(protocol: asyncio.BufferedProtocol, data: memoryview) -> int:
     """Put some of the data into the protocol's own buffer, and say how much."""
     buffer = memoryview(protocol.get_buffer(-1)).cast("B")
     count = min(len(buffer), len(data))
