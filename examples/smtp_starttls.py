@@ -1,4 +1,4 @@
-"""SMTP with STARTTLS: `smtplib`, too, asks for its socket in one place.
+"""SMTP with STARTTLS: `smtplib.SMTP`, with `via` besides.
 
 $ python smtp_starttls.py mail.example.com:587 --via http://proxy.corp:3128
 """
@@ -6,29 +6,15 @@ $ python smtp_starttls.py mail.example.com:587 --via http://proxy.corp:3128
 from __future__ import annotations
 
 import argparse
-import smtplib
 import ssl
 import sys
 from typing import TYPE_CHECKING
 
-from connect_tunnel import Target, open_tunnel
+from connect_tunnel import Target
+from connect_tunnel.adapters.mail import SMTP
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
-
-
-class TunnelledSMTP(smtplib.SMTP):
-    """SMTP, through a proxy."""
-
-    def __init__(self, target: Target, *, via: str) -> None:
-        self._via = via
-        super().__init__(target.host, target.port, timeout=30)
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        sock = open_tunnel((host, port), via=self._via, timeout=timeout).socket()
-        sock.settimeout(timeout)
-        return sock
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", dest="receiver", help="to this one")
     options = parser.parse_args(argv)
     context = ssl.create_default_context(cafile=options.cafile)
-    with TunnelledSMTP(options.target, via=options.via) as smtp:
+    host, port = options.target.host, options.target.port
+    with SMTP(host, port, timeout=30, via=options.via) as smtp:
         smtp.starttls(context=context)
         code, reply = smtp.ehlo()
         print(code, reply.decode("utf-8", "replace").splitlines()[0])

@@ -1,9 +1,6 @@
-"""SSH with asyncssh, which takes a socket as `sock=`.
+"""SSH with asyncssh, which takes the way there as `tunnel=`.
 
 $ python ssh_asyncssh.py host.example.com:22 uname --via http://proxy.corp:3128
-
-`bridged()` gives a socket whatever the tunnel is made of, and is over when the block ends. On an
-`http://` proxy alone, `tunnel.socket()` would hand over the very socket that was dialled.
 """
 
 from __future__ import annotations
@@ -16,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from connect_tunnel import Target, open_tunnel_async
+from connect_tunnel import Target
+from connect_tunnel.adapters.asyncssh import Connector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +22,14 @@ if TYPE_CHECKING:
 
 async def run(options: argparse.Namespace) -> int:
     """Run a command, show what it says, and return its exit status."""
-    tunnel = await open_tunnel_async(options.target, via=options.via)
-    async with (
-        tunnel.bridged() as sock,
-        asyncssh.connect(
-            options.target.host,
-            options.target.port,
-            sock=sock,
-            username=options.user,
-            client_keys=options.identity or (),
-            known_hosts=options.known_hosts or (),
-        ) as ssh,
-    ):
+    async with asyncssh.connect(
+        options.target.host,
+        options.target.port,
+        tunnel=Connector(options.via),
+        username=options.user,
+        client_keys=options.identity or (),
+        known_hosts=options.known_hosts or (),
+    ) as ssh:
         done = await ssh.run(options.command)
     sys.stdout.write(str(done.stdout))
     sys.stderr.write(str(done.stderr))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
 
     from connect_tunnel._net.turn import Bell
@@ -27,6 +28,16 @@ class LoopBell:
 
     def ring(self) -> None:
         """Wake who waits."""
+        try:
+            anyio.notify_closing(self._sock)
+        except RuntimeError:  # in a callback of asyncio's, which is no task for anyio
+            import asyncio  # noqa: PLC0415 - which is there, then
+
+            task = asyncio.get_running_loop().create_task(self._ring_in_a_task())
+            _ringing.add(task)  # a loop does not keep its tasks
+            task.add_done_callback(_ringing.discard)
+
+    async def _ring_in_a_task(self) -> None:
         anyio.notify_closing(self._sock)
 
     def quiet(self) -> None:
@@ -35,6 +46,8 @@ class LoopBell:
     def close(self) -> None:
         """Nothing is held."""
 
+
+_ringing: set[asyncio.Task[None]] = set()
 
 if TYPE_CHECKING:
     _: type[Bell] = LoopBell

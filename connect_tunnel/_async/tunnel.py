@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
 import warnings
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
@@ -26,7 +27,6 @@ from .errors import AsyncTunnelBroken, AsyncTunnelClosed
 from .wait import run, until_ready, wake
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
@@ -247,6 +247,27 @@ class AsyncTunnel(ByteStream):
         if not stream.close_now():
             # Somebody is in the middle of a wait, and lets go when this has woken them.
             wake(stream.layer)
+
+    def close(self) -> None:
+        """Close it as `aclose` does, from where nothing can be awaited: a loop's callback."""
+        if not self._stream.close_now():
+            self._wake()
+
+    def abort(self) -> None:
+        """Close it without a goodbye, so that the target does not take this for an end.
+
+        Never waits, and may be called again; from a loop's callback, too.
+        """
+        if not self._stream.closed:
+            self._stream.drop()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake whoever waits on what was closed, without help from the loop."""
+        stream = self._stream
+        if not stream.layer.wake_now():
+            with suppress(OSError):  # nobody did, and so there is no descriptor any more
+                stream.sock.shutdown(socket.SHUT_RDWR)
 
     def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - each name has its own type
         """One fact of the connection by name; None if there is none.

@@ -10,11 +10,11 @@ import ssl
 from _thread import RLock  # what threading.RLock() calls for, at the price of one more call
 from typing import TYPE_CHECKING, Final
 
-from connect_tunnel._errors import TargetTLSError, TunnelBroken, TunnelClosed
+from connect_tunnel._errors import TunnelBroken, TunnelClosed
 
 from .sock import MAX_READ
 from .tls import TLSLayer, default_context
-from .tls_words import explain_tls
+from .tls_words import target_tls_error
 from .waits import READ, WRITE
 
 if TYPE_CHECKING:
@@ -223,11 +223,7 @@ class Stream:
             yield from tls.handshake()
         except OSError as error:
             self.check_open()
-            complaint, hint = explain_tls(error, tls.greeting)
-            raise TargetTLSError(
-                f"the tunnel to {self.target} is open, but {server_hostname} {complaint}",
-                target=str(self.target), phase="target_tls", hint=hint, errno=error.errno,
-            ) from error  # fmt: skip
+            raise target_tls_error(error, self.target, server_hostname, tls.greeting) from error
         else:
             self.hand_over()
         finally:

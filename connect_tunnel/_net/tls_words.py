@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from connect_tunnel._errors import TargetTLSError
 from connect_tunnel.protocols.h1 import escape
 
 _OWN_AUTHORITY = (
@@ -40,4 +41,24 @@ def explain_tls(
         case ssl.SSLError():
             return f"failed the TLS handshake: {getattr(error, 'reason', None) or error}", None
         case _:
-            return f"broke the connection during the TLS handshake: {error.strerror}", None
+            # The loops of asyncio raise errors that say nothing but their kind.
+            said = error.strerror or type(error).__name__
+            return f"broke the connection during the TLS handshake: {said}", None
+
+
+def target_tls_error(
+    error: OSError, target: object, server_hostname: str, greeting: bytes = b""
+) -> TargetTLSError:
+    """The error of a handshake with a target, for whoever raises it from its cause.
+
+    Args:
+        error: What the handshake failed with.
+        target: Where the tunnel leads.
+        server_hostname: Whose certificate it had to be.
+        greeting: The first of what the target sent, where that is known.
+    """
+    complaint, hint = explain_tls(error, greeting)
+    return TargetTLSError(
+        f"the tunnel to {target} is open, but {server_hostname} {complaint}",
+        target=str(target), phase="target_tls", hint=hint, errno=error.errno,
+    )  # fmt: skip

@@ -7,7 +7,8 @@
 set -eu
 
 packages="squid-openssl tinyproxy-bin apache2-bin microsocks dante-server socat haproxy nghttp2-proxy
-    openssh-server openssh-client dovecot-imapd postgresql curl
+    openssh-server openssh-client dovecot-imapd dovecot-pop3d
+    redis-server postgresql mosquitto curl
     krb5-kdc krb5-admin-server krb5-user libkrb5-dev gcc libc6-dev python3-dev"
 zoo=${CONNECT_TUNNEL_ZOO:-${XDG_CACHE_HOME:-$HOME/.cache}/connect_tunnel-zoo}
 

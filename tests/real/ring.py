@@ -100,7 +100,11 @@ class Port(enum.IntEnum):
     SSH = enum.auto()
     IMAP = enum.auto()
     IMAPS = enum.auto()
+    POP3 = enum.auto()
+    POP3S = enum.auto()
+    REDIS = enum.auto()
     POSTGRES = enum.auto()
+    MQTT = enum.auto()  # with TLS
     REFUSED = enum.auto()  # nothing listens there
 
 

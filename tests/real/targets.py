@@ -42,13 +42,14 @@ def sshd(ring: Ring, folder: Path) -> Run:
         StrictModes no
         UsePAM no
         PasswordAuthentication no
+        Subsystem sftp internal-sftp
         """
     path = written(ring, folder / "sshd_config", conf)
     return Run(["sshd", "-D", "-e", "-f", path], as_nobody=False)
 
 
 def dovecot(ring: Ring, folder: Path) -> Run:
-    """IMAP and IMAPS; any user with our password."""
+    """IMAP and POP3, both with TLS and without; any user with our password."""
     own = ring.target_authority
     conf = f"""
         base_dir = {folder}/run
@@ -58,7 +59,7 @@ def dovecot(ring: Ring, folder: Path) -> Run:
         default_internal_user = {ring.account}
         default_internal_group = {ring.group}
         default_login_user = {ring.account}
-        protocols = imap
+        protocols = imap pop3
         listen = 127.0.0.1
         ssl = yes
         ssl_cert = <{own.cert}
@@ -84,6 +85,16 @@ def dovecot(ring: Ring, folder: Path) -> Run:
             ssl = yes
           }}
         }}
+        service pop3-login {{
+          chroot =
+          inet_listener pop3 {{
+            port = {ring.port(Port.POP3)}
+          }}
+          inet_listener pop3s {{
+            port = {ring.port(Port.POP3S)}
+            ssl = yes
+          }}
+        }}
         service anvil {{
           chroot =
         }}
@@ -94,7 +105,25 @@ def dovecot(ring: Ring, folder: Path) -> Run:
     return Run(["dovecot", "-F", "-c", written(ring, folder / "dovecot.conf", conf)])
 
 
+def redis(ring: Ring, folder: Path) -> Run:
+    where = ["--bind", "127.0.0.1", "--port", str(ring.port(Port.REDIS)), "--dir", str(folder)]
+    return Run(["redis-server", *where, "--save", ""])
+
+
+def mosquitto(ring: Ring, folder: Path) -> Run:
+    own = ring.target_authority
+    conf = f"""
+        listener {ring.port(Port.MQTT)} 127.0.0.1
+        certfile {own.cert}
+        keyfile {own.key}
+        allow_anonymous true
+        """
+    return Run(["mosquitto", "-c", written(ring, folder / "mosquitto.conf", conf)])
+
+
 ORIGINS = Service("origins", (Port.ECHO, Port.BANNER, Port.EOF, Port.TLS_ECHO, Port.SMTP), origins)
 SSHD = Service("sshd", (Port.SSH,), sshd)
-DOVECOT = Service("dovecot", (Port.IMAP, Port.IMAPS), dovecot)
+DOVECOT = Service("dovecot", (Port.IMAP, Port.IMAPS, Port.POP3, Port.POP3S), dovecot)
+REDIS = Service("redis", (Port.REDIS,), redis)
+MOSQUITTO = Service("mosquitto", (Port.MQTT,), mosquitto)
 HTTPS = APACHE

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.sync.server import serve
 
 from .postgres import POSTGRES, wait_until_ready
 from .proxies import ORIGIN_PAGE
 from .ring import PASSWORD, USER, Port, Ring, Service
-from .targets import DOVECOT, HTTPS, ORIGINS, SSHD
+from .targets import DOVECOT, HTTPS, MOSQUITTO, ORIGINS, REDIS, SSHD
 from .test_ssh import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from websockets.sync.server import ServerConnection
 
     from .entrance import Entrance
 
@@ -130,7 +136,9 @@ def test_imap(ring: Ring, start: Start, example: Example, via: str, cafile: str)
     assert example("imap.py", *words) == "0 messages\n"
 
 
-def test_postgres(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+def test_postgres_psycopg(
+    ring: Ring, start: Start, example: Example, via: str, cafile: str
+) -> None:
     start(POSTGRES)
     wait_until_ready(ring)
     words = [target(ring, Port.POSTGRES), USER, "--via", via, cafile]
@@ -172,6 +180,51 @@ def test_ssh_proxycommand(ring: Ring, start: Start, example: Example, via: str) 
     known = ["-o", f"UserKnownHostsFile={folder}/known_hosts"]
     words = [*ssh, *known, f"{ACCOUNT}@127.0.0.1", "echo it works"]
     assert example("ssh_proxycommand.sh", via, *words) == "it works\n"
+
+
+def test_asyncio_streams(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(HTTPS)
+    words = [target(ring, Port.HTTPS), "--via", via, cafile]
+    assert example("asyncio_streams.py", *words) == "HTTP/1.1 404 Not Found\n"
+
+
+def test_redis(ring: Ring, start: Start, example: Example, via: str) -> None:
+    start(REDIS)
+    words = [target(ring, Port.REDIS), "--via", via]
+    assert example("redis_ping.py", *words) == "b'hello'\n"
+
+
+def test_postgres_pg8000(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(POSTGRES)
+    wait_until_ready(ring)
+    words = [target(ring, Port.POSTGRES), USER, "--via", via, cafile]
+    assert re.match(r"[0-9]+\.[0-9]+", example("postgres_pg8000.py", *words))
+
+
+def test_mqtt(ring: Ring, start: Start, example: Example, via: str, cafile: str) -> None:
+    start(MOSQUITTO)
+    words = [target(ring, Port.MQTT), "greetings", "hello", "--via", via, cafile]
+    assert example("mqtt_paho.py", *words) == "hello\n"
+
+
+@pytest.mark.parametrize("name", ["websockets_sync.py", "websockets_async.py"])
+def test_websockets(ring: Ring, example: Example, via: str, cafile: str, name: str) -> None:
+    """Its own server is the target: a port where another one might listen is free."""
+    port = ring.port(Port.REFUSED)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ring.target_authority.cert, ring.target_authority.key)
+    with serve(echo, "localhost", port, ssl=context) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        shown = example(name, f"wss://localhost:{port}/", "hello", "--via", via, cafile)
+        server.shutdown()
+        thread.join()
+    assert shown == "hello\n"
+
+
+def echo(connection: ServerConnection) -> None:
+    for message in connection:
+        connection.send(message)
 
 
 def test_refusal(ring: Ring, start: Start, example: Example, via: str) -> None:

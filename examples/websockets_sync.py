@@ -1,0 +1,41 @@
+"""WebSocket with websockets in a thread, which takes a socket as `sock`.
+
+$ python websockets_sync.py wss://echo.example.com/ hello --via http://proxy.corp:3128
+"""
+
+from __future__ import annotations
+
+import argparse
+import ssl
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from websockets.sync.client import connect
+
+from connect_tunnel.adapters.socket import create_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Send a message, and wait for one.")
+    parser.add_argument("url", help="wss://host:port/path, or ws://")
+    parser.add_argument("message")
+    parser.add_argument("--via", required=True, metavar="URL", help="the proxy")
+    parser.add_argument("--cafile", help="trust these certificates, not the system's")
+    options = parser.parse_args(argv)
+    url = urlsplit(str(options.url))
+    secure = url.scheme == "wss"
+    target = url.hostname or "", url.port or (443 if secure else 80)
+    sock = create_connection(target, via=options.via)
+    context = ssl.create_default_context(cafile=options.cafile) if secure else None
+    with connect(options.url, sock=sock, ssl=context) as websocket:
+        websocket.send(options.message)
+        print(websocket.recv())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
