@@ -297,7 +297,7 @@ LEVELS = [
     ["_open"],
     ["_net"],
     ["_sync", "_async"],
-    ["", "testing", "cli", "__main__"],
+    ["", "adapters", "testing", "cli", "__main__"],
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
