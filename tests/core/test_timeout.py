@@ -103,3 +103,24 @@ def test_it_cannot_be_changed(name: str) -> None:
 )
 def test_its_repr(timeout: Timeout, shown: str) -> None:
     assert repr(timeout) == shown
+
+
+@pytest.mark.parametrize(
+    ("timeout", "limit", "expected"),
+    [
+        (Timeout(10), None, Timeout(10)),
+        (Timeout(10), 20, Timeout(10)),
+        (Timeout(10), 5, Timeout(5)),
+        (Timeout(None), 5, Timeout(5)),
+        (PARTS, 5, Timeout(5, resolve=1, tcp=2, tls=3, answer=4)),
+        (PARTS, 10, PARTS),
+    ],
+)
+def test_within_a_limit(timeout: Timeout, limit: float | None, expected: Timeout) -> None:
+    assert timeout.within(limit) == expected
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, float("nan")])
+def test_within_no_limit(limit: float) -> None:
+    with pytest.raises(ValueError, match="a positive number of seconds"):
+        Timeout(10).within(limit)

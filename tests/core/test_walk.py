@@ -25,6 +25,7 @@ from connect_tunnel import (
     TunnelRefused,
     TunnelTimeout,
 )
+from connect_tunnel._ask import Refused
 from connect_tunnel._steps import (
     Dial,
     Enter,
@@ -38,7 +39,6 @@ from connect_tunnel._steps import (
     StartTLS,
     Take,
 )
-from connect_tunnel._walk import MAX_ROUNDS, PATIENCE, Opened, Walk
 from connect_tunnel.auth import Auth, Basic, Bearer, Digest
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
 from connect_tunnel.protocols.h2 import SILENCE
@@ -1564,3 +1564,30 @@ def test_whatever_proxies_do(sayings: list[bytes | Exception], count: int, *, la
     for told in proxy.told:
         goal, _, credentials = told.removeprefix("ask for ").partition(" as Basic ")
         assert credentials == own[goal] or (lazy and not credentials)
+
+
+# --- to the last hop only ---
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_to_the_last_hop(scheme: str) -> None:
+    """Which is not asked for anything; those before it are, for a tunnel to it."""
+    hops = way("http://one.test:1", f"{scheme}://two.test:2")
+    done = replay(Walk(hops).to_last(), OK, results={Resolve: ADDRESSES, StartTLS: None})
+    assert isinstance(done.value, Opened)
+    assert [answer.status for answer in done.value.responses] == [200]
+    assert done.sent.count(b"CONNECT ") == 1
+    assert done.sent.startswith(b"CONNECT two.test:2 HTTP/1.1\r\n")
+
+
+def test_to_the_only_hop() -> None:
+    done = replay(Walk(way("http://one.test:1")).to_last(), results={Resolve: ADDRESSES})
+    assert isinstance(done.value, Opened)
+    assert done.value.responses == ()
+    assert done.sent == b""
+
+
+def test_to_the_last_hop_and_refused() -> None:
+    hops = way("http://one.test:1", "http://two.test:2")
+    done = replay(Walk(hops).to_last(), NO, results={Resolve: ADDRESSES})
+    assert isinstance(done.value, Refused)

@@ -169,7 +169,8 @@ class _Http2:
         answer = self.origin.answer(asked)
         self.http.send_headers(number, [(":status", str(answer.status)), *answer.fields])
         # Small enough for the first window: what is larger is for the real ring.
-        self.http.send_data(number, answer.body[:16384], end_stream=True)
+        body = b"" if asked.method == "HEAD" else answer.body[:16384]
+        self.http.send_data(number, body, end_stream=True)
 
     def flush(self) -> None:
         self.sock.sendall(self.http.data_to_send())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .http_origin import Asked
 
 each_face = pytest.mark.parametrize("face", FACES, ids=str)
+BOUNDARY = {"Content-Type": "multipart/form-data; boundary=here"}
 NO = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nAsk Bob."
 
 
@@ -300,6 +302,71 @@ def test_a_client_that_is_closed_opens_nothing(face: Face) -> None:
     face.use({"transport": transport}, [])
     [error] = face.use({"transport": transport}, [("GET", "https://a.test/")])
     assert "the dialer is closed" in str(error)
+
+
+# --- what is theirs stays as it is ---
+
+
+def lead_on(asked: Asked) -> Answer:
+    match asked.target:
+        case "/moved":
+            return Answer(302, (("Location", "/"), ("Set-Cookie", "seen=1")))
+        case "/none":
+            return Answer(204, (), b"")
+        case "/gzip":
+            return Answer(200, (("Content-Encoding", "gzip"),), gzip.compress(b"packed"))
+        case "/closing":
+            return Answer(200, (("Connection", "close"),))
+        case _:
+            return Answer(body=asked.body or b"hello")
+
+
+# Each is asked of a direct client and of ours, and has to come to the same.
+AS_THEIRS: dict[str, Request] = {
+    "a query": ("GET", "/?a=b&c=%20"),
+    "no body": ("HEAD", "/"),
+    "no content": ("GET", "/none"),
+    "a redirect": ("GET", "/moved", {"follow_redirects": True}),
+    "none followed": ("GET", "/moved", {"follow_redirects": False}),
+    "a form": ("POST", "/", {"data": {"a": "b"}}),
+    "files": ("POST", "/", {"files": {"f": b"x"}, "headers": BOUNDARY}),
+    "JSON": ("PUT", "/", {"json": {"a": 1}}),
+    "a login": ("GET", "/", {"auth": ("user", "word")}),
+    "a coding": ("GET", "/gzip"),
+    "an end": ("GET", "/closing"),
+    "after the end": ("GET", "/"),
+    "a name of its own": ("GET", "/", {"extensions": {"sni_hostname": "target.test"}}),
+    "a host of its own": ("GET", "/", {"headers": {"Host": "other.test"}}),
+}
+
+
+@each_face
+@pytest.mark.parametrize("http2", [False, True])
+def test_all_else_is_as_without_a_proxy(
+    face: Face, http2: bool, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    kind = face.httpx.HTTPTransport if face.shell == "sync" else face.httpx.AsyncHTTPTransport
+    server_context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
+    settings = {"verify": client_context, "http2": http2}
+    with LoopbackProxy() as proxy, Origin(server_context, lead_on) as origin:
+        requests = [(method, origin.url(path), *more) for method, path, *more in AS_THEIRS.values()]
+        if http2:  # where it may not be said
+            requests = [request for request in requests if "/closing" not in request[1]]
+        ours = face.use({"transport": face.transport(proxy.url, **settings)}, requests)
+        asked_ours = origin.asked[:]
+        origin.asked.clear()
+        theirs = face.use({"transport": kind(**settings)}, requests)
+        assert asked_ours == origin.asked
+        assert len(proxy.requests) == (1 if http2 else 2)
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our.status_code, our.content, our.http_version) == (
+            their.status_code,
+            their.content,
+            their.http_version,
+        )
+        assert our.headers.keys() == their.headers.keys()
+        assert our.cookies == their.cookies
+        assert our.extensions.keys() - {"proxy_response"} == their.extensions.keys()
 
 
 # --- from the environment ---
