@@ -39,6 +39,7 @@ from connect_tunnel._steps import (
     StartTLS,
     Take,
 )
+from connect_tunnel._walk import MAX_ROUNDS, PATIENCE, Opened, Walk
 from connect_tunnel.auth import Auth, Basic, Bearer, Digest
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
 from connect_tunnel.protocols.h2 import SILENCE
