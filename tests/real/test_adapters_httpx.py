@@ -81,8 +81,10 @@ def test_requests_share_a_tunnel(
 
 # In threads httpcore's HTTP/2 now and then sends its streams out of order, with a proxy and
 # without one, upon which the server ends the connection.
-CROWDS = [(face, "HTTP/1.1") for face in FACES]
-CROWDS += [(face, "HTTP/2") for face in ASYNC_FACES]
+CROWDS = [
+    *((face, "HTTP/1.1") for face in FACES),
+    *((face, "HTTP/2") for face in ASYNC_FACES),
+]
 
 
 @pytest.mark.parametrize(("face", "version"), CROWDS, ids=str)
