@@ -28,7 +28,7 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # some libraries change a context that they are given
 def server_context(ca: trustme.CA) -> ssl.SSLContext:
     """For a TLS server, proxy or target, that clients with `client_context` trust."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -37,7 +37,7 @@ def server_context(ca: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client_context(ca: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     ca.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]

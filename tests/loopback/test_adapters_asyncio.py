@@ -113,9 +113,7 @@ def test_streams_with_tls(  # noqa: PLR0913, PLR0917 - a fixture each
     client_context: ssl.SSLContext,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        connect_tunnel.adapters.asyncio, "default_context", {"target": client_context}.get
-    )
+    monkeypatch.setattr(connect_tunnel.adapters.asyncio, "default_context", lambda: client_context)
 
     async def main() -> None:
         reader, writer = await open_connection(

@@ -149,9 +149,7 @@ def way(proxy: ScriptedProxy | LoopbackProxy, client: ssl.SSLContext, **facts: A
 @pytest.fixture
 def trusting(client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default for targets trusts the servers here."""
-    monkeypatch.setattr(
-        connect_tunnel.adapters.mail, "default_context", {"target": client_context}.get
-    )
+    monkeypatch.setattr(connect_tunnel.adapters.mail, "default_context", lambda: client_context)
 
 
 @pytest.mark.parametrize(("kind", "answer"), PLAIN)
