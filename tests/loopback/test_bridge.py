@@ -195,7 +195,6 @@ def test_a_bridge_ends_with_its_context(
                 await run_sync(fill, sock)
 
     monkeypatch.setattr("connect_tunnel._async.bridge._LAST_SECONDS", 0.2)
-    anyio.run(run_sync, int, backend=backend)  # trio keeps a thread for the next who needs one
     with nothing_left():
         anyio.run(use, backend=backend)
 
