@@ -46,6 +46,7 @@ ON_THEIR_OWN = {
     "h1_body": ["protocols/h1_body.py"],
     "h2": ["protocols/h2.py"],
     "h2_connection": ["protocols/h2_connection.py", "protocols/h2_limits.py"],
+    "h2_fields": ["protocols/h2_fields.py"],
     "h2_reader": ["protocols/h2_frames.py", "protocols/h2_reader.py"],
     "h2_stream": ["protocols/h2_stream.py"],
     "headers": ["_headers.py"],

@@ -33,12 +33,13 @@ class Seat:
         joined: Whether the connection was there before.
     """
 
-    __slots__ = ("_left", "_parted", "_starved", "connection", "joined", "stream")
+    __slots__ = ("_closing", "_left", "_parted", "_starved", "connection", "joined", "stream")
 
     def __init__(self, connection: SharedConnection, *, joined: bool) -> None:
         self.connection: Final = connection
         self.joined: Final = joined
         self.stream: H2Stream | None = None
+        self._closing = False  # whether nobody is to wait for it any more
         self._left = False
         self._parted = False  # whether the stream was ended or reset
         self._starved = False  # whether it is a window that a write waits for
@@ -80,11 +81,11 @@ class Seat:
         return Nested(self.connection.wait(enough, Waiter(self.stream, direction)))
 
     def _is_readable(self) -> bool:
-        return self._parted or self._left or self.stream is None or self.stream.readable
+        return self._closing or self.stream is None or self.stream.readable
 
     def _is_writable(self) -> bool:
         stream, connection = self.stream, self.connection
-        if self._parted or self._left or stream is None or stream.loss is not None:
+        if self._closing or stream is None or stream.loss is not None:
             return True
         if self._starved and not connection.state.can_send(stream):
             return False
@@ -170,7 +171,7 @@ class Seat:
         if self._parted or stream is None:
             return
         with connection.monitor:
-            self._parted = True
+            self._parted = self._closing = True
             if cleanly and stream.tunnels:
                 connection.state.finish(stream)
                 connection.remains.keep(stream)  # it ends by itself, if it does so soon
@@ -184,7 +185,7 @@ class Seat:
         with connection.monitor:
             if self._left:
                 return
-            self._left = True
+            self._left = self._closing = True
             if stream is not None and not self._parted:
                 # A relay that lost its other side says so, as it would by a TCP reset.
                 self._give_up(stream, wire.CONNECT_ERROR if reset else wire.CANCEL)
@@ -203,5 +204,6 @@ class Seat:
     def wake_now(self) -> bool:
         """Wake whoever waits for the stream."""
         with self.connection.monitor:
+            self._closing = True
             self.connection.turn.wake(self.stream)
         return True

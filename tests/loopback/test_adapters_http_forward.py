@@ -17,7 +17,14 @@ from connect_tunnel import (
 from connect_tunnel.adapters import _http_pools
 from connect_tunnel.auth import Basic, Bearer, Digest, Password
 from connect_tunnel.routing import Decision, Direct, Environment, Offload, Router
-from connect_tunnel.testing import Close, LoopbackProxy, Receive, ScriptedProxy, Send
+from connect_tunnel.testing import (
+    Close,
+    LoopbackH2Proxy,
+    LoopbackProxy,
+    Receive,
+    ScriptedProxy,
+    Send,
+)
 
 from .fronts import behind_unix_socket
 from .http_faces import FACES, Face
@@ -220,6 +227,29 @@ def test_to_a_proxy_in_tls(
         [got] = face.talk(via, ("GET", "http://a.test/"))
     assert got.content == b"hello"
     assert proxy.asked[0].target == "http://a.test/"
+
+
+@each_face
+def test_to_a_proxy_that_is_asked_for_tunnels_in_http_2(
+    face: Face, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """Requests have a connection of their own, in HTTP/1.1."""
+    server_context.set_alpn_protocols(["http/1.1"])
+    with nothing_left(), Origin(server_context) as proxy:
+        via = Proxy(url(proxy), ssl_context=client_context, auth=LOGIN, http2=True)
+        [got] = face.talk(via, ("GET", "http://a.test/"))
+    assert got.content == b"hello"
+    assert proxy.asked[0].target == "http://a.test/"
+
+
+@each_face
+def test_through_a_proxy_that_speaks_nothing_else(face: Face) -> None:
+    """Nobody forwards for us in HTTP/2, so there is a tunnel."""
+    with nothing_left(), Origin() as origin, LoopbackH2Proxy() as proxy:
+        via = Proxy(proxy.url, http1=False, http2=True)
+        [got] = face.talk(via, ("GET", f"{url(origin)}/"))
+        assert [authority for authority, _ in proxy.requests] == [f"127.0.0.1:{origin.server_port}"]
+    assert got.content == b"hello"
 
 
 @each_face
