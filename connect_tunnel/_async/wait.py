@@ -81,8 +81,9 @@ async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
             with anyio.move_on_after(seconds):
                 await _given(signal)
             return None
-        case FirstOf(waits):
-            await _first_of(waits)
+        case FirstOf(waits, seconds):
+            with anyio.move_on_after(seconds):
+                await _first_of(waits)
             return None
         case Settled(awaitable):
             return await awaitable
@@ -139,9 +140,9 @@ async def _given(signal: Signal) -> None:
     await event.wait()
 
 
-async def _first_of(waits: list[Ready | Nested]) -> None:
-    async def wait_for(wait: Ready | Nested) -> None:
-        await until_ready(wait)
+async def _first_of(waits: list[Ready | Nested | Signalled]) -> None:
+    async def wait_for(wait: Ready | Nested | Signalled) -> None:
+        await _perform(wait)
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:

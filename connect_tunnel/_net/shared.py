@@ -27,7 +27,7 @@ from connect_tunnel.protocols.h2_stream import Loss
 from .remains import Remains
 from .sock import MAX_READ
 from .turn import Turn, Waiter
-from .waits import READ, WRITE, AnyReady, Ready, Signalled
+from .waits import READ, WRITE, Signalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,13 +301,10 @@ class SharedConnection:
             directions = [READ] if self.flush() else [READ, WRITE]
             if self.state.lost is not None and enough():
                 return None  # as came out when it was sent
-            interests = self.turn.poll(self.layer.sock, directions)
             if not self._drained or waiter.signal.given:
                 seconds = 0.0  # there is more, or it was called before it had the turn
             seconds = min((x for x in (seconds, self.remains.due()) if x is not None), default=None)
-            if len(interests) == 1 and seconds is None:
-                return Ready(*interests[0])
-            return AnyReady(interests, seconds, waiter.signal)
+            return self.turn.poll(waiter, self.layer, directions, seconds)
 
     def _tell(self) -> None:
         """Wake those for whom something is new."""

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .waits import READ, WRITE, Signal
+from .waits import READ, WRITE, AnyReady, FirstOf, Ready, Signal, Signalled
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Collection
 
     from connect_tunnel.protocols.h2_stream import H2Stream
+
+    from .sock import Layer
 
 
 class Bell(Protocol):
@@ -93,10 +95,20 @@ class Turn:
             self._parked[waiter] = None
         return waiter.leads
 
-    def poll(self, sock: socket.socket, directions: list[int]) -> list[tuple[socket.socket, int]]:
-        """What the holder waits for, if it waits for these."""
+    def poll(
+        self, waiter: Waiter, layer: Layer, directions: list[int], seconds: float | None
+    ) -> Ready | AnyReady | FirstOf:
+        """What the holder is to wait for: the layer, the bell, and so many seconds at most."""
         self._polled = directions
-        return [*((sock, direction) for direction in directions), *self._bell.interests]
+        bells = self._bell.interests
+        if layer.shared:
+            # Its socket has others who read it, and is not ready when the layer is.
+            waits = [*map(layer.ready, directions), *(Ready(*bell) for bell in bells)]
+            return FirstOf([*waits, Signalled(waiter.signal)], seconds)
+        interests = [*((layer.sock, direction) for direction in directions), *bells]
+        if len(interests) == 1 and seconds is None:
+            return Ready(*interests[0])
+        return AnyReady(interests, seconds, waiter.signal)
 
     def leave(self, waiter: Waiter) -> bool:
         """Be done; a turn that nobody holds goes to somebody who is parked. False if nobody is."""

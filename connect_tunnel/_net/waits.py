@@ -106,12 +106,15 @@ class Nested:
 
 
 class FirstOf:
-    """Wait until the first of several waits is over."""
+    """Wait until the first of several waits is over, for so many seconds at most."""
 
-    __slots__ = __match_args__ = ("waits",)
+    __slots__ = __match_args__ = ("waits", "seconds")
 
-    def __init__(self, waits: list[Ready | Nested]) -> None:
+    def __init__(
+        self, waits: list[Ready | Nested | Signalled], seconds: float | None = None
+    ) -> None:
         self.waits: Final = waits
+        self.seconds: Final = seconds
 
 
 Wait: TypeAlias = Ready | AnyReady | Settled | Signalled | Nested | FirstOf

@@ -113,8 +113,8 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as they a
                 _check(deadline)
         case Nested(operation):
             run(operation, deadline)
-        case FirstOf(waits):
-            _until_first(waits, deadline)
+        case FirstOf():
+            _until_over(wait, deadline)
         case Settled(awaitable):
             if isinstance(awaitable, Coroutine):
                 awaitable.close()
@@ -144,79 +144,132 @@ def _check(deadline: Deadline) -> None:
         raise Expired
 
 
-def _until_first(waits: list[Ready | Nested], deadline: Deadline) -> None:
-    """Wait for sockets and for operations at once: one poll for all of them."""
-    sockets = [(wait.sock, wait.direction) for wait in waits if isinstance(wait, Ready)]
-    nested = [_Stepped(wait.operation) for wait in waits if isinstance(wait, Nested)]
+def _until_over(wait: Wait, deadline: Deadline) -> None:
+    """Wait for sockets, signals and operations at once, by one poll for all of them."""
+    pending = _pending(wait)
     try:
-        while not any(each.done for each in nested):
-            wanted = [interest for each in nested for interest in each.interests]
-            soon = min((each.at for each in nested if each.at is not None), default=None)
-            seconds = None if soon is None else max(0.0, soon - monotonic())
-            ready = _until_any(sockets + wanted, seconds, deadline)
-            if any(sock in ready for sock, _ in sockets):
-                break
-            for each in nested:
-                each.go_on(ready)
+        while not pending.over:
+            at = min((at for at in (pending.at, deadline.at) if at is not None), default=None)
+            ready = {number for number, _ in _poll(pending.interests, at)}
+            if not ready:
+                _check(deadline)
+            pending.go_on(ready)
     finally:
-        for each in nested:
-            each.close()
+        pending.close()
 
 
-class _Stepped:
-    """An operation whose waits are one poll's among others.
+def _pending(wait: Wait) -> _Pending:
+    match wait:
+        case Ready(sock, direction):
+            return _Pending([(sock, direction)])
+        case AnyReady(interests, seconds, _):
+            return _Pending(interests, seconds)
+        case Signalled(signal, seconds):
+            return _PendingSignal(signal, seconds)
+        case Nested(operation):
+            return _PendingOperation(operation)
+        case FirstOf(waits, seconds):
+            return _PendingFirst([_pending(each) for each in waits], seconds)
+        case _:
+            raise AssertionError(wait)  # nobody waits for an awaitable on a connection
+
+
+class _Pending:
+    """A wait that is one among others, here for sockets.
 
     Attributes:
-        interests: What it waits for.
-        at: Until when, on the monotonic clock; None if there is no end to it.
-        done: Whether it is over.
+        interests: What is to be polled for it.
+        at: When it is over at the latest, on the monotonic clock; None for never.
+        over: Whether it is.
     """
 
-    def __init__(self, operation: Operation[object]) -> None:
-        self._operation = operation
+    def __init__(self, interests: Interests, seconds: float | None = None) -> None:
+        self.interests: Interests = interests
+        self.at = None if seconds is None else monotonic() + seconds
+        self.over = False
+
+    def go_on(self, ready: set[int]) -> None:
+        """Look at what the poll has found."""
+        found = any(sock.fileno() in ready for sock, _ in self.interests)
+        self.over = found or (self.at is not None and monotonic() >= self.at)
+
+    def close(self) -> None:
+        """Let go of what it needs."""
+
+
+class _PendingSignal(_Pending):
+    """For a signal, which writes to a socket."""
+
+    def __init__(self, signal: Signal, seconds: float | None) -> None:
         self._bell, self._ringer = socket.socketpair()
         self._ringer.setblocking(False)
-        self._signal: Signal | None = None
-        self.done = False
-        self.at: float | None = None
-        self.interests: list[tuple[socket.socket, int]] = []
-        self._advance(None)
-
-    def go_on(self, ready: list[socket.socket]) -> None:
-        """Continue if what it waits for is there."""
-        if self._signal is None:
-            mine = [sock for sock, _ in self.interests if sock in ready]
-            if mine or (self.at is not None and monotonic() >= self.at):
-                self._advance(mine)
-        elif self._bell in ready:
-            self._bell.recv(64)
-            if self._signal.given:  # and not one before it, once more
-                self._advance(None)
-
-    def _advance(self, result: object) -> None:
-        self._signal = self.at = None
-        try:
-            wait = self._operation.send(result)
-        except StopIteration:
-            self.done = True
-            return
-        if isinstance(wait, Signalled):
-            self._signal = wait.signal
-            self.interests = [(self._bell, READ)]
-            wait.signal.call(self._ring)
-        else:
-            assert isinstance(wait, AnyReady), "nothing else is waited for on a connection"
-            self.interests = wait.interests
-            self.at = None if wait.seconds is None else monotonic() + wait.seconds
+        super().__init__([(self._bell, READ)], seconds)
+        signal.call(self._ring)
 
     def _ring(self) -> None:
         with suppress(OSError):  # closed meanwhile, or rung often enough
             self._ringer.send(b"!")
 
     def close(self) -> None:
-        self._operation.close()
         self._bell.close()
         self._ringer.close()
+
+
+class _PendingOperation(_Pending):
+    """For whatever an operation waits for, one thing after the other."""
+
+    def __init__(self, operation: Operation[object]) -> None:
+        super().__init__(())
+        self._operation = operation
+        self._inner: _Pending | None = None
+        self._advance()
+
+    def go_on(self, ready: set[int]) -> None:
+        assert self._inner is not None
+        self._inner.go_on(ready)
+        if self._inner.over:
+            self._inner.close()
+            self._advance()
+        else:
+            self.interests, self.at = self._inner.interests, self._inner.at
+
+    def _advance(self) -> None:
+        try:
+            self._inner = inner = _pending(next(self._operation))
+        except StopIteration:
+            self.over = True
+        else:
+            self.interests, self.at = inner.interests, inner.at
+
+    def close(self) -> None:
+        self._operation.close()
+        if self._inner is not None:
+            self._inner.close()
+
+
+class _PendingFirst(_Pending):
+    """For the first of several."""
+
+    def __init__(self, each: list[_Pending], seconds: float | None) -> None:
+        super().__init__((), seconds)
+        self._ends, self._each = self.at, each
+        self._gather()
+
+    def go_on(self, ready: set[int]) -> None:
+        for pending in self._each:
+            pending.go_on(ready)
+        self._gather()
+
+    def _gather(self) -> None:
+        late = self._ends is not None and monotonic() >= self._ends
+        self.over = late or any(pending.over for pending in self._each)
+        self.interests = [one for pending in self._each for one in pending.interests]
+        ends = (self._ends, *(pending.at for pending in self._each))
+        self.at = min((at for at in ends if at is not None), default=None)
+
+    def close(self) -> None:
+        for pending in self._each:
+            pending.close()
 
 
 if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select

@@ -292,10 +292,10 @@ def test_a_new_backlog_reaches_a_holder_that_only_begins_to_wait(backend: str) -
             turn, holder = Turn(LoopBell(one)), Waiter()
             turn.look(holder)
             turn.claim(holder)
-            interests = turn.poll(one, [READ])
+            poll = turn.poll(holder, SocketLayer(one), [READ], 10)
 
             def wait() -> Operation[None]:
-                yield AnyReady(interests, 10, holder.signal)
+                yield poll
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run_async, wait(), Deadline(8))

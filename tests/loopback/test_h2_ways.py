@@ -116,6 +116,40 @@ def test_chains(  # noqa: PLR0913, PLR0917 - two things to be told, and who can 
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_a_shared_connection_on_a_shared_connection(
+    shell: str, tls: bool, target: ScriptedProxy, both_h2: Contexts
+) -> None:
+    """Of the socket below others take what is theirs: it is not ready when a stream is."""
+    data = os.urandom(300_000)
+
+    async def story(party: Party) -> None:
+        ends = [await party.open((target.host, target.port)) for _ in range(3)]
+        await party.together(*(partial(end.echo, data) for end in ends))
+        async with meanwhile(ends[0].read) as of_reader:
+            await anyio.sleep(0.1)
+            await ends[2].echo(data)  # by whom the outer connection is read, too
+            assert not of_reader
+            await ends[0].write(b"woken")
+            await until(lambda: of_reader)
+        assert of_reader == [b"woken"]
+        for end in ends:
+            await end.close()
+        assert (outer.connections, inner.connections) == (1, 2)
+
+    context = both_h2.server if tls else None
+    with (
+        LoopbackH2Proxy() as outer,
+        LoopbackH2Proxy(ssl_context=context, max_concurrent_streams=2) as inner,
+    ):
+        trusted = both_h2.client if tls else None
+        hops: list[Proxy | str] = [
+            clear(outer),
+            Proxy(inner.url, http1=False, http2=True, ssl_context=trusted),
+        ]
+        play(shell, story, hops)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
 def test_a_socket_of_its_own(
     shell: str,
     tls: bool,
