@@ -101,8 +101,6 @@ def wake(layer: Layer) -> None:
 
 def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as they are
     match wait:
-        case Ready(sock, direction):
-            return _until_any([(sock, direction)], None, deadline)
         case AnyReady(interests, seconds, _):
             return _until_any(interests, seconds, deadline)
         case Signalled(signal, seconds):
@@ -113,7 +111,7 @@ def _perform(wait: Wait, deadline: Deadline) -> Any:  # noqa: ANN401 - as they a
                 _check(deadline)
         case Nested(operation):
             run(operation, deadline)
-        case FirstOf():
+        case Ready() | FirstOf():
             _until_over(wait, deadline)
         case Settled(awaitable):
             if isinstance(awaitable, Coroutine):
@@ -159,6 +157,7 @@ def _until_over(wait: Wait, deadline: Deadline) -> None:
 
 
 def _pending(wait: Wait) -> _Pending:
+    assert not isinstance(wait, Settled), "nobody waits for an awaitable on a connection"
     match wait:
         case Ready(sock, direction):
             return _Pending([(sock, direction)])
@@ -171,7 +170,7 @@ def _pending(wait: Wait) -> _Pending:
         case FirstOf(waits, seconds):
             return _PendingFirst([_pending(each) for each in waits], seconds)
         case _:
-            raise AssertionError(wait)  # nobody waits for an awaitable on a connection
+            assert_never(wait)
 
 
 class _Pending:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from .h2_case import H2Case, Step
 
-PATIENCE: Final = 3.0  # for what should come at once, on a machine that is busy
+PATIENCE: Final = 15.0  # for what should come at once, on a machine that is busy
 
 
 class H2ScriptedProxy(LoopbackServer):

@@ -16,6 +16,7 @@ import anyio.to_thread
 import pytest
 
 from connect_tunnel import (
+    AsyncDialer,
     AsyncTunnel,
     Dialer,
     Tunnel,
@@ -414,6 +415,21 @@ def test_an_unclosed_dialer_warns() -> None:
             warnings.simplefilter("error")
             Dialer(clear(proxy))  # that has opened nothing, has nothing to be closed
             gc.collect()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_unclosed_async_dialer_warns(backend: str) -> None:
+    async def main() -> None:
+        dialer = AsyncDialer(clear(proxy), timeout=5)
+        await (await dialer.open_tunnel("a.test:1")).aclose()
+        mine: list[object] = [dialer]
+        del dialer
+        with pytest.warns(ResourceWarning, match="unclosed <AsyncDialer"):
+            forget(mine)
+
+    with RawH2Proxy(Wire.serve) as proxy:
+        anyio.run(main, backend=backend)
+        assert proxy.wait_closed()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -100,6 +100,32 @@ class Rig:
         run(self.seat.answered(5), Deadline(5))
 
 
+class Interrupted(Line):
+    """In the middle of a read a signal handler uses the same connection."""
+
+    __slots__ = ("connection",)
+
+    connection: SharedConnection
+
+    def receive_now(self, max_bytes: int) -> bytes | None:
+        self.connection.attend()
+        assert not self.connection.flush()
+        return super().receive_now(max_bytes)
+
+
+def test_what_is_interrupted_in_its_work_is_not_begun_again() -> None:
+    with nothing_left():
+        rig = Rig()
+        layer = Interrupted(rig.line.sock)
+        layer.connection = rig.connection
+        rig.connection.layer = layer  # type: ignore[misc]
+        rig.far.sendall(h2.settings({}))
+        rig.connection.attend()
+        assert rig.connection.state.settled
+        rig.connection.close()
+        rig.far.close()
+
+
 @pytest.fixture
 def rig() -> Generator[Rig]:
     with nothing_left():
