@@ -94,7 +94,7 @@ class SharedConnection:
         self._drained = False  # whether all that had arrived was read
         self._rest: memoryview = memoryview(b"")
         self.turn: Final = Turn(bell)
-        self.attended = monotonic()
+        self.attended: float = monotonic()
 
     # ---- seats ----
 

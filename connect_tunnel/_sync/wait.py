@@ -184,8 +184,8 @@ class _Pending:
 
     def __init__(self, interests: Interests, seconds: float | None = None) -> None:
         self.interests: Interests = interests
-        self.at = None if seconds is None else monotonic() + seconds
-        self.over = False
+        self.at: float | None = None if seconds is None else monotonic() + seconds
+        self.over: bool = False
 
     def go_on(self, ready: set[int]) -> None:
         """Look at what the poll has found."""
@@ -251,7 +251,8 @@ class _PendingFirst(_Pending):
 
     def __init__(self, each: list[_Pending], seconds: float | None) -> None:
         super().__init__((), seconds)
-        self._ends, self._each = self.at, each
+        self._ends: float | None = self.at
+        self._each = each
         self._gather()
 
     def go_on(self, ready: set[int]) -> None:

@@ -65,15 +65,15 @@ class H2Connection:
         ]
         self.changed: set[H2Stream] = set()
         self.streams: dict[int, H2Stream] = {}
-        self.room_changed = False
+        self.room_changed: bool = False
         self.going: Loss | None = None
         self.lost: Loss | None = None
-        self.answered = False
-        self.pongs = 0
+        self.answered: bool = False
+        self.pongs: int = 0
         self._window: Final = window
         self._reader: Final = FrameReader(self)
         self._next_id = 1
-        self.owed = 0
+        self.owed: int = 0
         self._send_window = wire.DEFAULT_WINDOW
         self._limits: Final = Limits()
         self._credit = _CONNECTION_WINDOW

@@ -702,7 +702,10 @@ def test_what_it_speaks_is_part_of_what_it_is() -> None:
 
 
 def test_http2_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connect_tunnel.auth._prompt.find_spec", lambda name: None)
+    def find_nothing(_: str) -> None:
+        return None
+
+    monkeypatch.setattr("connect_tunnel.auth._prompt.find_spec", find_nothing)
     with pytest.raises(
         ImportError, match=r'HTTP/2 needs hpack: pip install "connect_tunnel\[http2\]'
     ):
