@@ -30,6 +30,7 @@ from .urllib3 import TunnelPoolManager
 
 if TYPE_CHECKING:
     import requests
+    from urllib3.poolmanager import PoolManager
     from urllib3.util.retry import Retry
 
     from connect_tunnel._response import ProxyResponse
@@ -58,7 +59,7 @@ class TunnelAdapter(HTTPAdapter):
         InvalidProxy: There is no such way.
     """
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "_via", "_tunnel_timeout"]  # for pickles  # noqa: RUF012
+    __attrs__: list[str] = [*HTTPAdapter.__attrs__, "_via", "_tunnel_timeout"]  # for pickles  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - as requests has it
         self,
@@ -89,7 +90,7 @@ class TunnelAdapter(HTTPAdapter):
         self._pool_connections = connections
         self._pool_maxsize = maxsize
         self._pool_block = block
-        self.poolmanager = TunnelPoolManager(
+        self.poolmanager: PoolManager = TunnelPoolManager(
             self._via,
             connections,
             tunnel_timeout=self._tunnel_timeout,

@@ -76,7 +76,7 @@ class TunnelPoolManager(PoolManager):
         if isinstance(way, Exception):
             raise way
         super().__init__(num_pools, headers, **connection_pool_kw)
-        self.pool_classes_by_scheme = _POOLS
+        self.pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = _POOLS
         self._way: Via = way
         self._tunnel_timeout = seconds(tunnel_timeout)
         self._dialer: Dialer | None = self._new_dialer()
