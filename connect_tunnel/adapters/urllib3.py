@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TunnelPoolManager", "TunnelProxyError", "proxy_response"]
 
-_POOLS = {"http": TunnelHTTPConnectionPool, "https": TunnelHTTPSConnectionPool}
+_POOLS: dict[str, type[HTTPConnectionPool]] = {
+    "http": TunnelHTTPConnectionPool,
+    "https": TunnelHTTPSConnectionPool,
+}
 _OF_THE_DIALER = ("source_address", "socket_options")
 
 
@@ -76,7 +79,7 @@ class TunnelPoolManager(PoolManager):
         if isinstance(way, Exception):
             raise way
         super().__init__(num_pools, headers, **connection_pool_kw)
-        self.pool_classes_by_scheme: dict[str, type[HTTPConnectionPool]] = _POOLS
+        self.pool_classes_by_scheme = _POOLS
         self._way: Via = way
         self._tunnel_timeout = seconds(tunnel_timeout)
         self._dialer: Dialer | None = self._new_dialer()
