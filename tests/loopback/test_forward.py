@@ -6,10 +6,12 @@ import errno
 import logging
 import os
 import socket
+import tempfile
 import threading
 import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -57,7 +59,6 @@ from .shells import wait_until as wait_briefly_until
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Generator
-    from pathlib import Path
 
     from connect_tunnel.testing import Step
 
@@ -533,6 +534,13 @@ async def talking(forwarder: AsyncForwarder) -> AsyncGenerator[None]:
         await stream.send(b"x")
         assert await stream.receive() == b"x"
         yield
+
+
+@pytest.fixture
+def tmp_path() -> Generator[Path]:
+    """Short enough for the name of a Unix socket, wherever the tests run."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
 
 
 class TestUnixSockets:
