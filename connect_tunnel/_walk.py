@@ -291,7 +291,7 @@ class Walk:
             yield from h2.request(authority, request.fields, request.credentials)
             answer = yield from ReadHead(h2.SILENCE)
             no = None
-            while answer is None and no is None:
+            while answer is None:
                 where = yield from Join(hop, elsewhere=True)
                 if where == "stay":
                     answer = yield from ReadHead(h2.SILENCE)
