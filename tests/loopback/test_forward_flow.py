@@ -19,7 +19,7 @@ from connect_tunnel._net.pair import socket_pair
 from connect_tunnel._net.sock import MAX_READ
 from connect_tunnel._net.waits import READ, WRITE
 
-from .raw import descriptors, receive_all, receive_exactly
+from .raw import receive_all, receive_exactly
 from .shells import nothing_left, wait_until
 
 if TYPE_CHECKING:
