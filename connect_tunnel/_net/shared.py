@@ -296,11 +296,10 @@ class SharedConnection:
                 return Signalled(waiter.signal, seconds)
             if not looked:
                 self.attend(enough)
-                if enough():
-                    return None
             directions = [READ] if self.flush() else [READ, WRITE]
-            if self.state.lost is not None and enough():
-                return None  # as came out when it was sent
+            # Looked at last: what went out in the flush, or failed to, may be what it waits for.
+            if enough():
+                return None
             if not self._drained or waiter.signal.given:
                 seconds = 0.0  # there is more, or it was called before it had the turn
             seconds = min((x for x in (seconds, self.remains.due()) if x is not None), default=None)
