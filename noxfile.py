@@ -28,6 +28,9 @@ PYTHONS = sorted({"3.11", "3.12", "3.13", CURRENT})
 # Most of a loopback test is waiting. A module's tests stay together: they share what it starts.
 AT_ONCE = ["-n", "3", "--dist", "loadfile"]
 
+# What the tests of CURRENT reach, for the session that reports it.
+EVERYTHING = "--data-file=.nox/everything.coverage"
+
 # Facts, steps, protocols, auth and the opening program: what tests/core/test_<name>.py alone
 # covers, by its name.
 ON_THEIR_OWN = {
@@ -89,20 +92,27 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("pytest", "-m", "not real", *AT_ONCE)
-    if session.python == CURRENT:
-        session.run("pytest", "-m", "real")
+    if session.python != CURRENT:
+        session.run("pytest", "-m", "not real", *AT_ONCE)
+        return
+    session.run("coverage", "erase", EVERYTHING)  # left by a run that was broken off
+    session.run("coverage", "run", EVERYTHING, "-m", "pytest", "-m", "not real", *AT_ONCE)
+    session.run("coverage", "combine", "-q", EVERYTHING)
+    session.run("pytest", "-m", "real", *AT_ONCE)
 
 
 @nox.session(python=CURRENT)
 def coverage(session: nox.Session) -> None:
-    """Branch coverage of 100 % over core and loopback, and of some modules by their own tests."""
+    """Branch coverage of 100 %: by the session `tests`, run before, and by modules of their own."""
     install(session, "test")
-    measure(session, "everything", ["-m", "not real", *AT_ONCE], [PACKAGE])
+    report(session, EVERYTHING, [PACKAGE])
+    session.run("coverage", "erase", EVERYTHING)  # another report needs another run
 
     def measure_alone(name: str, modules: list[str]) -> None:
-        paths = [PACKAGE / module for module in modules]
-        measure(session, name, [f"tests/core/test_{name}.py"], paths)
+        data = f"--data-file={session.create_tmp()}/{name}.coverage"
+        session.run("coverage", "run", data, "-m", "pytest", "-q", f"tests/core/test_{name}.py")
+        session.run("coverage", "combine", "-q", data)
+        report(session, data, [PACKAGE / module for module in modules])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in [pool.submit(measure_alone, *own) for own in ON_THEIR_OWN.items()]:
@@ -138,10 +148,7 @@ def install(session: nox.Session, group: str) -> None:
     session.install("-e", ".[cli,status]", *nox.project.dependency_groups(PYPROJECT, group))
 
 
-def measure(session: nox.Session, name: str, tests: list[str], modules: list[Path]) -> None:
-    """Run `tests`, and fail unless they reach every line and branch of `modules`."""
-    data = f"--data-file={session.create_tmp()}/{name}.coverage"
+def report(session: nox.Session, data: str, modules: list[Path]) -> None:
+    """Show what `data` says of `modules`, and fail unless it is every line and branch."""
     include = ",".join(f"{path}/*" if path.is_dir() else str(path) for path in modules)
-    session.run("coverage", "run", data, "-m", "pytest", "-q", *tests)
-    session.run("coverage", "combine", "-q", data)
     session.run("coverage", "report", data, f"--include={include}", "--fail-under=100")
