@@ -9,8 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -91,6 +94,38 @@ async def many_async(open_one: AsyncOpen, place: Place, count: int) -> Figures:
     await _open_and_close_async(open_one, echo, 1)
     with Meter() as meter:
         links = [await open_one(echo) for _ in range(count)]
+    for _, _, close in links:
+        await close()
+    return [meter.spent / count * 1e6]
+
+
+def at_once(open_one: Open, place: Place, count: int) -> Figures:
+    """The same where they are asked for at the same time, in as many threads."""
+    echo = place.target("echo")
+    _open_and_close(open_one, echo, 1)
+    with ThreadPoolExecutor(count) as threads:
+        list(threads.map(time.sleep, [0.05] * count))  # they are started before
+        with Meter() as meter:
+            first = open_one(echo)
+            links = [first, *threads.map(open_one, [echo] * (count - 1))]
+    for _, _, close in links:
+        close()
+    return [meter.spent / count * 1e6]
+
+
+async def at_once_async(open_one: AsyncOpen, place: Place, count: int) -> Figures:
+    echo = place.target("echo")
+    links: list[AsyncLink] = []
+
+    async def open_another() -> None:
+        links.append(await open_one(echo))
+
+    await _open_and_close_async(open_one, echo, 1)
+    with Meter() as meter:
+        await open_another()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count - 1):
+                tasks.start_soon(open_another)
     for _, _, close in links:
         await close()
     return [meter.spent / count * 1e6]
@@ -285,6 +320,7 @@ AsyncMeasure: TypeAlias = "Callable[[Any, Place, int], Awaitable[Figures]]"
 MEASURES: dict[str, tuple[Measure, AsyncMeasure]] = {
     "opening": (opening, opening_async),
     "many": (many, many_async),
+    "at once": (at_once, at_once_async),
     "crowd": (crowd, crowd_async),
     "down": (down, down_async),
     "up": (up, up_async),

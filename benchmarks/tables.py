@@ -135,6 +135,17 @@ TABLES = (
         amount=(100, 100),
     ),
     Table(
+        "h2-at-once",
+        "opening a hundred tunnels at the same time: as many connections, or one of HTTP/2",
+        "at once",
+        MICROSECONDS,
+        (
+            Group("sync", "front", (BARE, TUNNEL, H2[1]), "in threads"),
+            Group("asyncio", "front", (STREAMS, ASYNC_TUNNEL, ASYNC_H2), "asyncio"),
+        ),
+        amount=(100, 100),
+    ),
+    Table(
         "h2-down",
         "receiving through one tunnel in TLS to the proxy",
         "down",

@@ -42,20 +42,23 @@ class RequestFields(Frozen):
     Attributes:
         host: What goes into Host instead of the authority, if the caller wants that.
         credentials: A Proxy-Authorization that the caller made; sent as it is.
-        wire: All other fields as they go on the wire.
+        pairs: All other fields, their names in lower case.
+        wire: The same as they go on the wire of HTTP/1.
         closes: Whether they say that the connection is not to be used again.
     """
 
-    __slots__ = ("closes", "credentials", "host", "wire")
+    __slots__ = ("closes", "credentials", "host", "pairs", "wire")
 
     host: bytes | None
     credentials: Secret[bytes] | None
+    pairs: tuple[tuple[bytes, bytes], ...]
     wire: bytes
     closes: bool
 
     def __init__(self, pairs: FieldPairs = ()) -> None:
         special: dict[bytes, bytes | None] = {b"host": None, b"user-agent": USER_AGENT}
         special[b"proxy-authorization"] = None
+        others: list[tuple[bytes, bytes]] = []
         lines: list[bytes] = []
         closes = False
         for name, value in _pairs(pairs):
@@ -63,16 +66,19 @@ class RequestFields(Frozen):
             if key in special:
                 special[key] = octets
             elif octets is not None:
+                others.append((key, octets))
                 lines.append(b"%b: %b\r\n" % (shown, octets))
                 options = {option.strip().lower() for option in octets.split(b",")}
                 closes |= key == b"connection" and b"close" in options
         agent = special[b"user-agent"]
         if agent is not None:
+            others.insert(0, (b"user-agent", agent))
             lines.insert(0, b"User-Agent: %b\r\n" % agent)
         credentials = special[b"proxy-authorization"]
         self._set(
             host=special[b"host"],
             credentials=None if credentials is None else Secret(credentials),
+            pairs=tuple(others),
             wire=b"".join(lines),
             closes=closes,
         )

@@ -36,6 +36,7 @@ from ._steps import (
     StartTLS,
 )  # fmt: skip
 from ._target import Target
+from .protocols import h2
 
 if TYPE_CHECKING:
     from ._route import Hop, Hops
@@ -282,8 +283,6 @@ class Walk:
 
     def _exchange_shared(self, index: int, request: Request) -> Program[ProxyResponse | Refused]:
         """The same in HTTP/2, on whichever connection gives an answer."""
-        from .protocols import h2  # noqa: PLC0415 - an extra
-
         hop = self._hops[index]
         authority = request.goal.authority.encode()
         losses = 0
@@ -318,15 +317,13 @@ class Walk:
         It is where nothing was done about the request (RFC 9113, 8.7), and where a connection
         that was idle turns out to have ended.
         """
-        from .protocols.h2 import raise_lost  # noqa: PLC0415 - an extra
-
         hop = self._hops[index]
         if loss.cause == "version" and hop.proxy.http1:
             hop.http1_only = True
         elif not (
             again and (loss.cause == "unprocessed" or (loss.cause == "ended" and self._joined))
         ):
-            raise_lost(loss)
+            h2.raise_lost(loss)
         yield from HangUp()
         return (yield from self._reach(index))
 

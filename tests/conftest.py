@@ -1,14 +1,21 @@
-"""What holds for every test: with CONNECT_TUNNEL_REQUIRE_REAL=1, none is skipped."""
+"""What holds for every test: Ctrl-C works; CONNECT_TUNNEL_REQUIRE_REAL=1 lets none be skipped."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT, which is ignored in what a shell starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -9,6 +11,7 @@ import anyio
 if TYPE_CHECKING:
     import asyncio
     import socket
+    from collections.abc import Callable
 
     from connect_tunnel._net.turn import Bell
 
@@ -20,10 +23,11 @@ class LoopBell:
         sock: The socket that is waited for.
     """
 
-    __slots__ = ("_sock", "interests")
+    __slots__ = ("_loop", "_sock", "interests")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock: Final = sock
+        self._loop: Final = _asyncio_loop()
         self.interests: Final[list[tuple[socket.socket, int]]] = []
 
     def ring(self) -> None:
@@ -43,8 +47,25 @@ class LoopBell:
     def quiet(self) -> None:
         """Nothing is left of it."""
 
+    def soon(self, act: Callable[[], object]) -> bool:
+        """Tasks that are ready run in this turn of the loop, and `act` in the next."""
+        if self._loop is not None:
+            self._loop.call_soon(act)
+        return self._loop is not None
+
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs here; None if it is trio's, which has no cheap way of doing this."""
+    if "asyncio" not in sys.modules:
+        return None
+    import asyncio  # noqa: PLC0415 - which is there, then
+
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
 
 
 _ringing: set[asyncio.Task[None]] = set()

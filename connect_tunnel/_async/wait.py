@@ -1,8 +1,8 @@
 """How a task waits: anyio, with one cancel scope for a whole operation.
 
-The scope's deadline moves with the operation's, so that an opening with three waits costs
-one scope. A cancellation that comes from outside closes the operation, which lets go of
-everything at once; nothing is awaited on that path.
+The scope's deadline moves with the operation's and with those of its waits, so that an opening
+with three waits costs one scope. A cancellation that comes from outside closes the operation,
+which lets go of everything at once; nothing is awaited on that path.
 """
 
 from __future__ import annotations
@@ -43,26 +43,43 @@ async def run(operation: Operation[T], deadline: Deadline) -> T:
     try:
         wait = next(operation)
         while True:
-            at: float | None = None
-            with anyio.CancelScope() as scope:
+            until = _end_of(wait, deadline)
+            waiting = True
+            with anyio.CancelScope(deadline=_on_loop_clock(until)) as scope:
                 while True:
-                    if deadline.at != at:
-                        at = deadline.at
-                        scope.deadline = _on_loop_clock(at)
+                    waiting = True
                     try:
                         result = await _perform(wait)
                     except Exception as error:  # noqa: BLE001 - the operation's to decide
+                        waiting = False
                         wait = operation.throw(error)
                     else:
+                        waiting = False
                         wait = operation.send(result)
-            # The deadline passed. An operation that goes on has set another.
-            wait = operation.throw(Expired())
+                    if scope.cancel_called:
+                        break
+                    at = _end_of(wait, deadline)
+                    if at != until:
+                        until = at
+                        scope.deadline = _on_loop_clock(at)
+            if waiting:
+                # Of an operation that goes on after its deadline there is another.
+                over = until != deadline.at
+                wait = operation.send([]) if over else operation.throw(Expired())
     except StopIteration as stop:
         done: T = stop.value
         return done
     except BaseException:
         operation.close()
         raise
+
+
+def _end_of(wait: Wait, deadline: Deadline) -> float | None:
+    """When a wait is over at the latest, or the whole operation."""
+    if wait.seconds is None:
+        return deadline.at
+    ends = monotonic() + wait.seconds
+    return ends if deadline.at is None or ends < deadline.at else deadline.at
 
 
 def _on_loop_clock(at: float | None) -> float:
@@ -75,15 +92,13 @@ async def _perform(wait: Wait) -> Any:  # noqa: ANN401 - as varied as waits are
         case Ready() | Nested():
             await until_ready(wait)
             return None
-        case AnyReady(interests, seconds, signal):
-            return await _any_ready(interests, seconds, signal)
-        case Signalled(signal, seconds):
-            with anyio.move_on_after(seconds):
-                await _given(signal)
+        case AnyReady(interests, _, signal):
+            return await _any_ready(interests, signal)
+        case Signalled(signal):
+            await _given(signal)
             return None
-        case FirstOf(waits, seconds):
-            with anyio.move_on_after(seconds):
-                await _first_of(waits)
+        case FirstOf(waits):
+            await _first_of(waits)
             return None
         case Settled(awaitable):
             return await awaitable
@@ -112,8 +127,15 @@ def wake(layer: Layer) -> None:
 
 
 async def _any_ready(
-    interests: list[tuple[socket.socket, int]], seconds: float | None, signal: Signal | None
+    interests: list[tuple[socket.socket, int]], signal: Signal | None
 ) -> list[socket.socket]:
+    if len(interests) == 1:  # as nearly always: without the tasks that several need
+        with anyio.CancelScope() as scope:
+            if signal is not None:
+                signal.call(scope.cancel)
+            await until_ready(Ready(*interests[0]))
+            return [interests[0][0]]
+        return []
     ready: list[socket.socket] = []
 
     async def wait_for(sock: socket.socket, direction: int) -> None:
@@ -125,12 +147,11 @@ async def _any_ready(
         await _given(signal)
         tasks.cancel_scope.cancel()
 
-    with anyio.move_on_after(seconds):
-        async with anyio.create_task_group() as tasks:
-            for interest in interests:
-                tasks.start_soon(wait_for, *interest)
-            if signal is not None:
-                tasks.start_soon(wait_for_signal, signal)
+    async with anyio.create_task_group() as tasks:
+        for interest in interests:
+            tasks.start_soon(wait_for, *interest)
+        if signal is not None:
+            tasks.start_soon(wait_for_signal, signal)
     return ready
 
 

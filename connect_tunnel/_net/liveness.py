@@ -1,7 +1,8 @@
-"""Whether a connection that nobody has looked after is still there."""
+"""Whether a connection that nobody has looked after is still there, and how it was lost."""
 
 from __future__ import annotations
 
+import errno
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,12 @@ _PROOF = 5.0  # seconds that it has for that
 _SILENT = Loss("does not answer a PING", "unprocessed")
 
 
-def is_alive(connection: SharedConnection) -> Operation[bool]:
-    """Whether it can be trusted with a new tunnel; asks the proxy only if that is in doubt."""
+def prove(connection: SharedConnection) -> Operation[None]:
+    """Let it show that it can be trusted with a new tunnel; one that does not takes no more."""
     state = connection.state
     with connection.monitor:
         if connection.turn.held or monotonic() - connection.attended < UNATTENDED:
-            return True
+            return
         heard = state.pongs
         state.ping()
         connection.flush()
@@ -36,4 +37,14 @@ def is_alive(connection: SharedConnection) -> Operation[bool]:
             state.going = state.going or _SILENT
             state.room_changed = True
             connection.attend()
-    return state.pongs > heard
+
+
+def how_lost(error: OSError | None) -> Loss:
+    """What an error of its socket means for a connection; None if it was left half done."""
+    if error is None:
+        said = "was left in the middle of something"
+    elif error.errno == errno.ECONNRESET:
+        said = "reset the connection"
+    else:
+        said = f"broke the connection: {getattr(error, 'reason', None) or error.strerror or error}"
+    return Loss(said, "ended")

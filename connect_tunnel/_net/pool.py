@@ -11,6 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal
 from weakref import ref
 
+from . import liveness
+from .seat import Seat
 from .turn import Waiter
 from .waits import Signalled
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from connect_tunnel._route import Hop
 
-    from .seat import Seat
     from .shared import SharedConnection
     from .sock import Layer
     from .turn import Bell
@@ -96,18 +97,15 @@ class Pool:
             A seat; or "dial": to make a connection and share it, or say that it `failed`; or
             "stay", on the seat that was given.
         """
-        from .liveness import is_alive  # noqa: PLC0415 - loads an extra
-        from .seat import Seat  # noqa: PLC0415 - likewise
-
         place = self._place(hop)
         if seat is not None and not self._make_way(place, seat):
             return "stay"
         while hop.multiplexes:
             version = place.version
-            for connection in place.usable:
-                connection.refresh()
-                if connection.free_seats() <= 0 or not (yield from is_alive(connection)):
-                    continue
+            for connection in tuple(place.connections):
+                idle = connection.refresh()
+                if idle >= liveness.UNATTENDED and connection.free_seats() > 0:
+                    yield from liveness.prove(connection)
                 if connection.take_seat():
                     return Seat(connection, joined=True)
             with self._lock:
@@ -147,8 +145,7 @@ class Pool:
 
     def share(self, hop: Hop, layer: Layer, window: int) -> Seat:
         """Make a connection of what was dialled, and take the first seat."""
-        from .seat import Seat  # noqa: PLC0415 - loads an extra
-        from .shared import SharedConnection  # noqa: PLC0415 - likewise
+        from .shared import SharedConnection  # noqa: PLC0415 - loads an extra
 
         place, pool = self._place(hop), ref(self)
 

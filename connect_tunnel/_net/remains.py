@@ -6,14 +6,33 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from connect_tunnel.protocols import h2_frames as wire
+from connect_tunnel.protocols.h2_stream import GIVEN_UP
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connect_tunnel.protocols.h2_stream import H2Stream
 
+    from .shared import SharedConnection
+
 # A closed tunnel's stream is not reset at once: that would let the proxy drop what was written
 # last. It is after so many seconds, if it has not ended by itself.
 LINGER = 2.0
+
+
+def clean_up(connection: SharedConnection) -> None:
+    """See to the streams that nobody has any more. For who has the monitor."""
+    state, remains = connection.state, connection.remains
+    for stream in remains.abandoned():
+        connection.seats -= 1
+        state.room_changed = True
+        if stream is None:
+            connection.reserved -= 1
+        else:
+            state.reset(stream, wire.CANCEL, GIVEN_UP)
+    for stream in remains.overdue():
+        state.reset(stream, wire.CANCEL, GIVEN_UP)
 
 
 class Remains:

@@ -6,8 +6,8 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel.protocols import h2_frames as wire
+from connect_tunnel.protocols.h2_stream import GIVEN_UP
 
-from .shared import GIVEN_UP
 from .turn import Waiter
 from .waits import READ, Nested
 
@@ -60,18 +60,14 @@ class Seat:
         """Begin a stream, in place of the one before."""
         self.stream = self.connection.open(fields, self.stream)
 
-    def answer_now(self) -> ProxyResponse | Loss | None:
-        """What was answered, or how the stream was lost; None if nothing has come yet."""
+    def answered(self, seconds: float | None) -> Operation[ProxyResponse | Loss | None]:
+        """Wait for an answer: what was said, how the stream was lost, or None in that time."""
         stream = self.stream
         assert stream is not None
-        return stream.response or stream.loss
-
-    def answered(self, seconds: float | None) -> Operation[ProxyResponse | Loss | None]:
-        """Wait for that."""
         yield from self.connection.wait(
-            lambda: self.answer_now() is not None, Waiter(self.stream), seconds
+            lambda: stream.response is not None or stream.loss is not None, Waiter(stream), seconds
         )
-        return self.answer_now()
+        return stream.response or stream.loss
 
     # ---- the stream as a layer ----
 

@@ -15,16 +15,16 @@ is trusted with a new tunnel (`liveness.py`).
 
 from __future__ import annotations
 
-import errno
 from _thread import RLock  # as in `stream.py`: a signal handler may close what its thread uses
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel.protocols import h2_frames as wire
 from connect_tunnel.protocols.h2_connection import H2Connection
-from connect_tunnel.protocols.h2_stream import Loss
+from connect_tunnel.protocols.h2_stream import GIVEN_UP, Loss
 
-from .remains import Remains
+from .liveness import how_lost
+from .remains import Remains, clean_up
 from .sock import MAX_READ
 from .turn import Turn, Waiter
 from .waits import READ, WRITE, Signalled
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _FRESH = 0.1  # seconds for which what was seen last is believed: who errs asks again elsewhere
 _LONGEST_STREAK = 16  # reads in a row, before others have their turn
-GIVEN_UP: Final = Loss("gave up the stream", "reset", wire.CANCEL)
 
 
 class SharedConnection:
@@ -65,9 +64,9 @@ class SharedConnection:
     """
 
     __slots__ = (
-        "__weakref__", "_bell", "_busy", "_drained", "_flushed", "_leaving", "_on_change", "_rest",
-        "_stuck", "attended", "closed", "layer", "limit", "monitor", "remains", "reserved", "seats",
-        "state", "turn",
+        "__weakref__", "_bell", "_busy", "_drained", "_due", "_flushed", "_leaving", "_on_change",
+        "_rest", "_stuck", "attended", "closed", "layer", "limit", "monitor", "remains", "reserved",
+        "seats", "state", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -91,22 +90,29 @@ class SharedConnection:
         self._busy = False
         self._flushed = False  # whether there is nothing left in the layers below
         self._leaving = self._stuck = False  # stuck: the kernel has not taken all
+        self._due = False  # whether a flush is on its way
         self._drained = False  # whether all that had arrived was read
-        self._rest: memoryview = memoryview(b"")
+        self._rest: bytes | memoryview = b""
         self.turn: Final = Turn(bell)
         self.attended: float = monotonic()
 
     # ---- seats ----
 
-    def refresh(self) -> None:
-        """See what has come meanwhile: tunnels may have ended, and so may the connection."""
-        if monotonic() - self.attended > _FRESH:
+    def refresh(self) -> float:
+        """See what has come meanwhile: tunnels may have ended, and so may the connection.
+
+        Returns:
+            For how many seconds nobody had looked.
+        """
+        idle = monotonic() - self.attended
+        if idle > _FRESH:
             self.attend()
+        return idle
 
     def take_seat(self) -> bool:
         """Have a place for a stream, if there is one."""
         with self.monitor:
-            if self.free_seats() <= 0:
+            if self._leaving or self.free_seats() <= 0:
                 return False
             self.seats += 1
             self.reserved += 1
@@ -143,9 +149,7 @@ class SharedConnection:
                 self.reserved -= 1
             else:
                 self.state.reset(instead_of, wire.CANCEL, GIVEN_UP)
-            stream = self.state.open(fields)
-            self.flush()
-            return stream
+            return self.state.open(fields)  # and sent by whoever waits for the answer
 
     # ---- bytes ----
 
@@ -187,14 +191,17 @@ class SharedConnection:
 
     def flush(self) -> bool:
         """Give the kernel what it takes, and say whether that is all. For who has the monitor."""
-        if self._flushed and not (self._rest or self.state.outbox or self.remains):
-            self._tell()
+        state = self.state
+        if self._flushed and not (self._rest or state.outbox or self.remains):
+            if state.changed or state.room_changed:
+                self._tell()
             return True
         if self._busy or self.closed:
             return False
         self._busy = True
         try:
-            self._clean_up()
+            if self.remains:
+                clean_up(self)
             sent = self._flushed = self._send()
         except OSError as error:
             self._lose(error)
@@ -210,41 +217,36 @@ class SharedConnection:
         elif self._stuck:
             self.turn.tell((), everybody=True)  # who writes may go on
         self._stuck = not sent
-        self._tell()
+        if state.changed or state.room_changed:
+            self._tell()
         return sent
+
+    def _flush_soon(self) -> None:
+        """Send what is to be sent, with what others will have said by then, if that is soon."""
+        self._due = self._bell.soon(self._flush_due)
+        if not self._due:
+            self.flush()
+
+    def _flush_due(self) -> None:
+        with self.monitor:
+            self._due = False
+            self.flush()
 
     def _send(self) -> bool:
         state = self.state
         while self._rest or state.outbox:
             if not self._rest:
                 outbox, state.outbox = state.outbox, []
-                self._rest = memoryview(b"".join(outbox))
+                self._rest = b"".join(outbox)
             count = self.layer.send_now(self._rest)
             if not count:
                 return False
-            self._rest = self._rest[count:]
+            self._rest = memoryview(self._rest)[count:] if count < len(self._rest) else b""
         state.owed = 0
         return self.layer.flush_now()
 
-    def _clean_up(self) -> None:
-        """See to the streams that nobody has any more."""
-        for stream in self.remains.abandoned():
-            self.seats -= 1
-            self.state.room_changed = True
-            if stream is None:
-                self.reserved -= 1
-            else:
-                self.state.reset(stream, wire.CANCEL, GIVEN_UP)
-        for stream in self.remains.overdue():
-            self.state.reset(stream, wire.CANCEL, GIVEN_UP)
-
     def _lose(self, error: OSError | None) -> None:
-        said = "was left in the middle of something"
-        if error is not None:
-            why = getattr(error, "reason", None) or error.strerror or error
-            reset = error.errno == errno.ECONNRESET
-            said = "reset the connection" if reset else f"broke the connection: {why}"
-        self.state.lose(Loss(said, "ended"))
+        self.state.lose(how_lost(error))
         self._tell()
 
     # ---- waiting ----
@@ -266,13 +268,11 @@ class SharedConnection:
         try:
             # Who waits has looked before: at first there is nothing more to be found.
             looked = self._drained
-            while True:
-                left = None if ends is None else max(0.0, ends - monotonic())
-                wait = self._work(waiter, enough, left, looked=looked)
-                if wait is None or left == 0:
-                    return
+            while (wait := self._work(waiter, enough, seconds, looked=looked)) and seconds != 0:
                 yield wait
                 looked = False
+                if ends is not None:
+                    seconds = max(0.0, ends - monotonic())
         finally:
             with self.monitor:
                 if waiter.leads:
@@ -293,6 +293,8 @@ class SharedConnection:
             if enough():
                 return None
             if not self.turn.claim(waiter):
+                if self.state.outbox and not self._due:
+                    self._flush_soon()  # the holder waits, and does not know of it
                 return Signalled(waiter.signal, seconds)
             if not looked:
                 self.attend(enough)
@@ -302,15 +304,16 @@ class SharedConnection:
                 return None
             if not self._drained or waiter.signal.given:
                 seconds = 0.0  # there is more, or it was called before it had the turn
-            seconds = min((x for x in (seconds, self.remains.due()) if x is not None), default=None)
+            elif self.remains:
+                due = self.remains.due()
+                if due is not None and (seconds is None or due < seconds):
+                    seconds = due
             return self.turn.poll(waiter, self.layer, directions, seconds)
 
     def _tell(self) -> None:
         """Wake those for whom something is new."""
         state = self.state
         changed, everybody = state.changed, state.room_changed
-        if not changed and not everybody:
-            return
         state.changed, state.room_changed = set(), False
         self.turn.tell(changed, everybody=everybody)
         if everybody:

@@ -154,8 +154,8 @@ class TLSLayer:
             some = self._incoming.pending or self._incoming.eof or self.object.pending()
             part = self._read_record(room) if some else None
             if part is None:
-                # What it has to say by itself (an alert, a new key) goes out meanwhile.
-                self._drain()
+                if self._outgoing.pending or self._outbox:
+                    self._drain()  # what it has to say by itself: an alert, a new key
                 if parts or not self._fill():
                     break
             elif part:

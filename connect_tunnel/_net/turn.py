@@ -11,7 +11,7 @@ from .waits import READ, WRITE, AnyReady, FirstOf, Ready, Signal, Signalled
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from connect_tunnel.protocols.h2_stream import H2Stream
 
@@ -34,6 +34,10 @@ class Bell(Protocol):
         """Forget that it was rung."""
         ...
 
+    def soon(self, act: Callable[[], object]) -> bool:
+        """Do something when those who are about to run have run; False where nobody can tell."""
+        ...
+
     def close(self) -> None:
         """Let go of what it needs."""
         ...
@@ -44,18 +48,60 @@ class Waiter:
 
     Attributes:
         stream: Of which stream; None if it is of the connection.
-        direction: Whether it wants to read or to write.
         signal: What wakes it; a new one each time before it looks whether there is enough.
         leads: Whether it holds the turn.
+        general: Whether it depends on what is everybody's, windows or slots.
     """
 
-    __slots__ = ("direction", "leads", "signal", "stream")
+    __slots__ = ("general", "leads", "signal", "stream")
 
     def __init__(self, stream: H2Stream | None = None, direction: int = READ) -> None:
         self.stream: Final = stream
-        self.direction: Final = direction
+        self.general: Final = stream is None or direction == WRITE
         self.signal: Signal = Signal()
         self.leads: bool = False
+
+
+class _Parked:
+    """Those who are parked, who came first in front, and what each of them waits for.
+
+    There may be thousands, one for each idle tunnel, and what arrives concerns one or two.
+    """
+
+    __slots__ = ("_all", "_general", "_of")
+
+    def __init__(self) -> None:
+        self._all: Final[dict[Waiter, None]] = {}
+        self._of: Final[dict[H2Stream | None, list[Waiter]]] = {}
+        self._general: Final[dict[Waiter, None]] = {}  # who depends on what is everybody's
+
+    def __contains__(self, waiter: Waiter) -> bool:
+        return waiter in self._all
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._all)
+
+    def add(self, waiter: Waiter) -> None:
+        self._all[waiter] = None
+        self._of.setdefault(waiter.stream, []).append(waiter)
+        if waiter.general:
+            self._general[waiter] = None
+
+    def remove(self, waiter: Waiter) -> None:
+        del self._all[waiter]
+        self._general.pop(waiter, None)
+        others = self._of[waiter.stream]
+        others.remove(waiter)
+        if not others:
+            del self._of[waiter.stream]
+
+    def of(self, stream: H2Stream | None) -> Sequence[Waiter]:
+        """Who waits for something of a stream."""
+        return self._of.get(stream, ())
+
+    def general(self) -> Iterable[Waiter]:
+        """Who depends on what is everybody's."""
+        return self._general
 
 
 class Turn:
@@ -70,7 +116,7 @@ class Turn:
     def __init__(self, bell: Bell) -> None:
         self._bell: Final = bell
         self._holder: Waiter | None = None
-        self._parked: Final[dict[Waiter, None]] = {}
+        self._parked: Final = _Parked()
         self._polled: Collection[int] = ()  # for what the holder waits, while it does
 
     @property
@@ -90,9 +136,10 @@ class Turn:
         if self._holder is None:
             self._holder = waiter
             waiter.leads = True
-            self._parked.pop(waiter, None)
-        elif not waiter.leads:
-            self._parked[waiter] = None
+            if waiter in self._parked:
+                self._parked.remove(waiter)
+        elif not waiter.leads and waiter not in self._parked:
+            self._parked.add(waiter)
         return waiter.leads
 
     def poll(
@@ -112,7 +159,8 @@ class Turn:
 
     def leave(self, waiter: Waiter) -> bool:
         """Be done; a turn that nobody holds goes to somebody who is parked. False if nobody is."""
-        self._parked.pop(waiter, None)
+        if waiter in self._parked:
+            self._parked.remove(waiter)
         if waiter.leads:
             waiter.leads = False
             self._holder, self._polled = None, ()
@@ -131,17 +179,18 @@ class Turn:
 
     def tell(self, changed: Collection[H2Stream], *, everybody: bool) -> None:
         """Wake those whose stream has changed, or who depend on what is everybody's."""
-        waiters = list(self._parked)
-        if self._polled and self._holder is not None:
-            waiters.append(self._holder)
-        for waiter in waiters:
-            general = waiter.stream is None or waiter.direction == WRITE
-            if (everybody and general) or waiter.stream in changed:
-                self.call(waiter)
+        concerned = [waiter for stream in changed for waiter in self._parked.of(stream)]
+        if everybody:
+            concerned += self._parked.general()
+        holder = self._holder if self._polled else None
+        if holder and (holder.stream in changed or (everybody and holder.general)):
+            concerned.append(holder)
+        for waiter in concerned:
+            self.call(waiter)
 
     def wake(self, stream: H2Stream | None) -> None:
         """Wake whoever waits for a stream, whether or not it has changed."""
-        for waiter in (*self._parked, self._holder):
+        for waiter in (*self._parked.of(stream), self._holder):
             if waiter is not None and waiter.stream is stream:
                 self.call(waiter)
 

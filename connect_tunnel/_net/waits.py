@@ -29,6 +29,7 @@ class Ready:
     """Wait until one socket can be read from, or written to."""
 
     __slots__ = __match_args__ = ("sock", "direction")
+    seconds: Final = None  # as long as the operation has
 
     def __init__(self, sock: socket.socket, direction: int) -> None:
         self.sock: Final = sock
@@ -59,6 +60,7 @@ class Settled:
     """Wait for an awaitable of the caller's; sends its result."""
 
     __slots__ = __match_args__ = ("awaitable",)
+    seconds: Final = None
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self.awaitable: Final = awaitable
@@ -100,6 +102,7 @@ class Nested:
     """Wait as an operation does: for a stream whose connection others use, too."""
 
     __slots__ = __match_args__ = ("operation",)
+    seconds: Final = None
 
     def __init__(self, operation: Operation[object]) -> None:
         self.operation: Final = operation

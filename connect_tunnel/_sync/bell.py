@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from connect_tunnel._net.waits import READ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from connect_tunnel._net.turn import Bell
 
 
@@ -19,27 +21,37 @@ class SocketBell:
         sock: The socket that is waited for.
     """
 
-    __slots__ = ("_near", "_rung", "interests")
+    __slots__ = ("_far", "_near", "_rung", "interests")
 
     def __init__(self, sock: socket.socket) -> None:  # noqa: ARG002 - as every bell
-        self._near, self._rung = socket.socketpair()
-        for end in (self._near, self._rung):
+        self._near, self._far = socket.socketpair()
+        for end in (self._near, self._far):
             end.setblocking(False)
-        self.interests: Final = [(self._rung, READ)]
+        self._rung = False
+        self.interests: Final = [(self._far, READ)]
 
     def ring(self) -> None:
         """Wake who waits; from any thread."""
+        self._rung = True  # before it can be heard
         with suppress(OSError):  # closed, or rung often enough
             self._near.send(b"!")
 
     def quiet(self) -> None:
         """Forget that it was rung."""
-        with suppress(OSError):
-            self._rung.recv(4096)
+        if self._rung:
+            self._rung = False
+            try:
+                self._far.recv(4096)
+            except OSError:  # closed, or just being rung
+                self._rung = True
+
+    def soon(self, act: Callable[[], object]) -> bool:  # noqa: ARG002 - as every bell
+        """Threads run when they run."""
+        return False
 
     def close(self) -> None:
         self._near.close()
-        self._rung.close()
+        self._far.close()
 
 
 if TYPE_CHECKING:

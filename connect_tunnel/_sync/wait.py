@@ -133,8 +133,10 @@ def _until_any(
 
 
 def _sooner(seconds: float | None, deadline: Deadline) -> float | None:
-    soon = None if seconds is None else monotonic() + seconds
-    return min((at for at in (soon, deadline.at) if at is not None), default=None)
+    if seconds is None:
+        return deadline.at
+    soon = monotonic() + seconds
+    return soon if deadline.at is None or soon < deadline.at else deadline.at
 
 
 def _check(deadline: Deadline) -> None:

@@ -44,10 +44,7 @@ def _fields(
     authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None
 ) -> list[tuple[bytes, bytes]]:
     # A Host of the caller's is for HTTP/1: here it may only repeat the authority (RFC 9113, 8.3.1).
-    head = [(b":method", b"CONNECT"), (b":authority", authority)]
-    for line in fields.wire.splitlines():
-        name, _, value = line.partition(b": ")
-        head.append((name.lower(), value))
+    head = [(b":method", b"CONNECT"), (b":authority", authority), *fields.pairs]
     if credentials is not None:
         head.append((b"proxy-authorization", credentials.reveal()))
     return head

@@ -17,22 +17,22 @@ NO_TABLE: Final = b"\x20"
 
 _NEVER_INDEXED = 0x10  # by nobody on the way, either (RFC 7541, 6.2.3)
 _SECRET: Final = frozenset({b"proxy-authorization", b"authorization", b"cookie"})
-# Of the names that every table begins with, those that are sent with CONNECT.
-_NAMES: Final = {b":authority": 1, b":method": 2, b"proxy-authorization": 49, b"user-agent": 58}
 
 
 def encode(fields: Fields) -> bytes:
     """A block of fields, in their order."""
     parts: list[bytes] = []
     for name, value in fields:
-        kind = _NEVER_INDEXED if name in _SECRET else 0
-        index = _NAMES.get(name)
-        if index is None:
-            parts += (_integer(0, 4, kind), _integer(len(name), 7), name)
-        else:
-            parts.append(_integer(index, 4, kind))
-        parts += (_integer(len(value), 7), value)
+        size = len(value)
+        length = _OCTETS[size] if size < 127 else _integer(size, 7)
+        parts += (_NAMES.get(name) or _name(name), length, value)
     return b"".join(parts)
+
+
+def _name(name: bytes, index: int = 0) -> bytes:
+    """How a field begins: with the place of its name in every table, or with the name itself."""
+    place = _integer(index, 4, _NEVER_INDEXED if name in _SECRET else 0)
+    return place if index else b"".join((place, _integer(len(name), 7), name))
 
 
 def _integer(value: int, bits: int, first: int = 0) -> bytes:
@@ -50,3 +50,7 @@ def _integer(value: int, bits: int, first: int = 0) -> bytes:
 
 
 _OCTETS: Final = [bytes((value,)) for value in range(256)]
+
+# Of the names that every table begins with, those that are sent with CONNECT.
+_PLACES = {b":authority": 1, b":method": 2, b"proxy-authorization": 49, b"user-agent": 58}
+_NAMES: Final = {name: _name(name, index) for name, index in _PLACES.items()}

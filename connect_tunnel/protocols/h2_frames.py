@@ -87,6 +87,8 @@ SETTINGS_ACK: Final = header(SETTINGS, ACK, 0, 0)
 
 def head(stream: int, block: bytes, size: int) -> bytes:
     """A header block: HEADERS, and CONTINUATION where it is longer than a frame may be."""
+    if len(block) <= size:  # as nearly all are
+        return header(HEADERS, END_HEADERS, stream, len(block)) + block
     parts = [block[start : start + size] for start in range(0, len(block), size)]
     frames: list[bytes] = []
     for number, part in enumerate(parts, 1):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from connect_tunnel._headers import Headers
 from connect_tunnel._response import ProxyResponse
 
+from . import h2_frames as wire
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -32,6 +34,7 @@ _OF_CONNECTIONS: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 
+_NONE: Final = Headers()
 _AFTER_THE_END = "went on after the end of a stream"
 
 Cause: TypeAlias = Literal["reset", "malformed", "unprocessed", "version", "ended"]
@@ -51,6 +54,9 @@ class Loss(NamedTuple):
     said: str
     cause: Cause
     code: int | None = None
+
+
+GIVEN_UP: Final = Loss("gave up the stream", "reset", wire.CANCEL)
 
 
 class Malformed(Exception):
@@ -78,7 +84,7 @@ class H2Stream:
     def __init__(self, number: int, *, send_window: int, window: int) -> None:
         self.id: Final = number
         self.response: ProxyResponse | None = None
-        self.trailers: Headers = Headers()
+        self.trailers: Headers = _NONE
         self.send_window: int = send_window
         self.ended: bool = False
         self.finished: bool = False

@@ -76,7 +76,8 @@ LOADED = """
     _net.driver _net.extra _net.lookup _net.sock _net.stream _net.tls _net.tls_words _net.waits
     _net.words _open _proxy _proxy_url _response _route _secret _steps _sync _sync.bell
     _sync.dialer _sync.refusal _sync.tunnel _sync.wait _target _timeout _version _via _walk auth
-    auth._auth auth._exchange protocols protocols.h1 protocols.h1_body
+    auth._auth auth._exchange protocols protocols.h1 protocols.h1_body protocols.h2
+    protocols.h2_frames
 """
 
 # What is loaded at its first use, or by those who use it. `concurrent` and `email` are
@@ -207,7 +208,10 @@ def test_what_a_socks_proxy_loads() -> None:
 def test_what_the_direct_way_loads() -> None:
     """Of the routers no other; and where to keep connections, as some other might share them."""
     more = what_a_way_loads("__import__('connect_tunnel.routing').routing.Direct()")
-    names = ("_net.pool", "_net.turn", "routing", "routing._decision", "routing._router")
+    names = (
+        "_net.liveness", "_net.pool", "_net.seat", "_net.turn", "protocols.h2_stream",
+        "routing", "routing._decision", "routing._router",
+    )  # fmt: skip
     assert [name for name in more if name.startswith("connect_tunnel")] == [
         f"connect_tunnel.{name}" for name in names
     ]
