@@ -118,7 +118,7 @@ class Pool:
     def _make_way(self, place: _Place, seat: Seat) -> bool:
         """Give up a seat where others are served and this one is not, if there is another way."""
         crowded = seat.connection
-        tunnels = crowded.tunnels()
+        tunnels = crowded.state.tunnels()
         others = any(one is not crowded and one.free_seats() > 0 for one in place.usable)
         if not tunnels or not (others or place.dialling or place.extensible):
             return False

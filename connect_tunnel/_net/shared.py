@@ -130,10 +130,6 @@ class SharedConnection:
         """Whether it may take another stream, now or later."""
         return not self.state.exhausted and not self._leaving
 
-    def tunnels(self) -> int:
-        """How many are open on it."""
-        return sum(stream.tunnels for stream in self.state.streams.values())
-
     def leave(self, stream: H2Stream | None) -> None:
         """Give a seat back."""
         with self.monitor:
@@ -169,7 +165,10 @@ class SharedConnection:
                 raise
             finally:
                 self._busy = False
-            self.flush()
+            if self.state.outbox or self._rest or self.remains:
+                self.flush()
+            else:
+                self._tell()
 
     def _receive(self, enough: Callable[[], bool] | None) -> None:
         state = self.state

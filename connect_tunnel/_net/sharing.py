@@ -49,7 +49,7 @@ class Sharing:
         self.break_promise()
         self._hop = step.hop
         leaving = self.seat if step.elsewhere else None
-        crowd = 0 if leaving is None else leaving.connection.tunnels()
+        crowd = 0 if leaving is None else leaving.connection.state.tunnels()
         found = yield from self._pool.join(step.hop, leaving)
         if found == "stay":
             return "stay", layer

@@ -78,6 +78,9 @@ class _Parked:
     def __contains__(self, waiter: Waiter) -> bool:
         return waiter in self._all
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def __iter__(self) -> Iterator[Waiter]:
         return iter(self._all)
 
@@ -179,7 +182,9 @@ class Turn:
 
     def tell(self, changed: Collection[H2Stream], *, everybody: bool) -> None:
         """Wake those whose stream has changed, or who depend on what is everybody's."""
-        concerned = [waiter for stream in changed for waiter in self._parked.of(stream)]
+        concerned: list[Waiter] = []
+        if self._parked:
+            concerned += (waiter for stream in changed for waiter in self._parked.of(stream))
         if everybody:
             concerned += self._parked.general()
         holder = self._holder if self._polled else None

@@ -23,6 +23,7 @@ from .h2_stream import H2Stream, Loss, Malformed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .h2_reader import Keep
     from .h2_stream import Cause, Fields
 
 # The window of the whole connection is given back as bytes arrive, so that a tunnel nobody
@@ -78,8 +79,6 @@ class H2Connection:
         self._limits: Final = Limits()
         self._credit = _CONNECTION_WINDOW
         self._received = 0  # and not given back to the proxy yet
-        self._data_of: H2Stream | None = None  # whose DATA is being read
-        self._data_ends = False
 
     # ---- what a client does ----
 
@@ -101,6 +100,10 @@ class H2Connection:
     def exhausted(self) -> bool:
         """Whether it can never open another stream."""
         return self.going is not None or self._next_id > wire.MAX_WINDOW
+
+    def tunnels(self) -> int:
+        """How many of the streams are open tunnels."""
+        return sum(stream.tunnels for stream in self.streams.values())
 
     def open(self, fields: Fields) -> H2Stream:
         """Ask for something on a new stream, which is lost at once if there is no slot for it."""
@@ -176,8 +179,8 @@ class H2Connection:
             self.outbox.append(wire.goaway(0, fault.code))
             self.lose(Loss(fault.said, "malformed", fault.code))
 
-    def begin_data(self, number: int, length: int, padding: int, *, last: bool) -> None:
-        stream = self._known(number, "DATA")
+    def begin_data(self, number: int, length: int, padding: int) -> Keep | None:
+        stream = self.streams.get(number) or self._known(number, "DATA")
         self._credit -= length
         if self._credit < 0:
             raise Fault(wire.FLOW_CONTROL_ERROR, "sent more than the connection's window allows")
@@ -186,9 +189,9 @@ class H2Connection:
             self.outbox.append(wire.window_update(0, self._received))
             self._credit += self._received
             self._received = 0
-        self._data_of, self._data_ends = stream, last
         if stream is None:
-            return
+            return None
+        self.changed.add(stream)
         try:
             if not stream.begin_data(length, padding):
                 self._break(stream, wire.FLOW_CONTROL_ERROR, "sent more than a window allows")
@@ -197,15 +200,11 @@ class H2Connection:
         else:
             if padding:
                 self._give_credit(stream)
-        self.changed.add(stream)
+        return stream.receive_data
 
-    def add_data(self, part: memoryview) -> None:
-        if self._data_of is not None:
-            self._data_of.receive_data(part)
-
-    def end_data(self) -> None:
-        stream, self._data_of = self._data_of, None
-        if self._data_ends and stream is not None and stream.loss is None:
+    def end_stream(self, number: int) -> None:
+        stream = self.streams.get(number)
+        if stream is not None:
             stream.ended = True
             self._settle(stream)
 

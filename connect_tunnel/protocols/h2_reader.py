@@ -6,7 +6,7 @@ other frame is passed on whole; and a head is put together from its frames and d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError
@@ -14,7 +14,11 @@ from hpack.exceptions import HPACKError
 from . import h2_frames as wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .h2_stream import Fields
+
+    Keep: TypeAlias = Callable[[memoryview], None]
 
 MAX_BLOCK = 65536  # of a head, on the wire and decoded: as in HTTP/1
 _MAX_PARTS = 64  # CONTINUATION frames of one head; endless ones are an attack (CVE-2024-27316)
@@ -33,16 +37,12 @@ class Fault(Exception):
 class Sink(Protocol):
     """Who is told what was read."""
 
-    def begin_data(self, number: int, length: int, padding: int, *, last: bool) -> None:
-        """A DATA frame begins: so many octets, of which so many are padding."""
+    def begin_data(self, number: int, length: int, padding: int) -> Keep | None:
+        """A DATA frame begins: so many octets, of which so many are padding. Who keeps them?"""
         ...
 
-    def add_data(self, part: memoryview) -> None:
-        """Some of its data."""
-        ...
-
-    def end_data(self) -> None:
-        """It is over."""
+    def end_stream(self, number: int) -> None:
+        """A DATA frame that was the last one is over."""
         ...
 
     def take_head(self, number: int, fields: Fields, *, last: bool) -> None:
@@ -69,6 +69,9 @@ class FrameReader:
         self._needed = _HEADER
         # Of a DATA frame.
         self._data_left = self._padding_left = 0
+        self._data_of = 0
+        self._data_ends = False
+        self._keep: Keep | None = None
         # Of a head.
         self._block = bytearray()
         self._block_parts = 0
@@ -127,24 +130,26 @@ class FrameReader:
             raise Fault(wire.PROTOCOL_ERROR, "sent more padding than there is room for")
         self._padding_left = padded - len(padding)
         self._data_left = length - padded
-        last = flags & wire.END_STREAM > 0
-        self._sink.begin_data(number, length, padded, last=last)
-        if not self._data_left and not self._padding_left:
-            self._sink.end_data()
+        self._data_of, self._data_ends = number, flags & wire.END_STREAM > 0
+        self._keep = self._sink.begin_data(number, length, padded)
+        if self._data_ends and not self._data_left and not self._padding_left:
+            self._sink.end_stream(number)
 
     def _read_data(self, data: memoryview, at: int) -> int:
         """Pass on what there is of a DATA frame, and say where the rest begins."""
         part = data[at : at + self._data_left]
-        if part:
-            self._sink.add_data(part)
-            self._data_left -= len(part)
-            at += len(part)
-        if not self._data_left:
+        size = len(part)
+        if size:
+            if self._keep is not None:
+                self._keep(part)
+            self._data_left -= size
+            at += size
+        if self._padding_left and not self._data_left:
             skipped = min(self._padding_left, len(data) - at)
             self._padding_left -= skipped
             at += skipped
-            if not self._padding_left:
-                self._sink.end_data()
+        if self._data_ends and not self._data_left and not self._padding_left:
+            self._sink.end_stream(self._data_of)
         return at
 
     def _begin_block(self, flags: int, number: int, payload: bytes) -> None:

@@ -31,6 +31,7 @@ from tests.core.frames import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from connect_tunnel.protocols.h2_reader import Keep
     from connect_tunnel.protocols.h2_stream import Fields
 
 Told: TypeAlias = "list[object]"
@@ -42,18 +43,19 @@ class Seen:
     def __init__(self) -> None:
         self.told: Told = []
 
-    def begin_data(self, number: int, length: int, padding: int, *, last: bool) -> None:
-        self.told.append(("DATA", number, length, padding, last))
+    def begin_data(self, number: int, length: int, padding: int) -> Keep | None:
+        self.told.append(("DATA", number, length, padding))
+        return self.keep
 
-    def add_data(self, part: memoryview) -> None:
+    def keep(self, part: memoryview) -> None:
         assert part
         if isinstance(self.told[-1], bytes):
             self.told[-1] += bytes(part)
         else:
             self.told.append(bytes(part))
 
-    def end_data(self) -> None:
-        self.told.append("end")
+    def end_stream(self, number: int) -> None:
+        self.told.append(("end", number))
 
     def take_head(self, number: int, fields: Fields, *, last: bool) -> None:
         self.told.append(("head", number, [(name, value) for name, value in fields], last))
@@ -80,19 +82,19 @@ OK = [(b":status", b"200")]
 OK_BLOCK = block(*OK)
 LONG = bytes(range(256)) * 64
 READ: dict[str, tuple[bytes, Told]] = {
-    "data": (data(1, b"abc"), [("DATA", 1, 3, 0, False), b"abc", "end"]),
-    "the last data": (data(1, b"abc", end=True), [("DATA", 1, 3, 0, True), b"abc", "end"]),
-    "no data": (data(1), [("DATA", 1, 0, 0, False), "end"]),
-    "an end": (data(1, end=True), [("DATA", 1, 0, 0, True), "end"]),
-    "padded data": (data(1, b"abc", padding=5), [("DATA", 1, 9, 6, False), b"abc", "end"]),
-    "padded with nothing": (data(1, b"a", padding=0), [("DATA", 1, 2, 1, False), b"a", "end"]),
-    "padding alone": (data(1, padding=3), [("DATA", 1, 4, 4, False), "end"]),
-    "nothing but its length": (data(1, padding=0), [("DATA", 1, 1, 1, False), "end"]),
-    "the longest frame": (data(1, LONG), [("DATA", 1, 16384, 0, False), LONG, "end"]),
-    "the reserved bit": (data(2**31 + 1), [("DATA", 1, 0, 0, False), "end"]),
+    "data": (data(1, b"abc"), [("DATA", 1, 3, 0), b"abc"]),
+    "the last data": (data(1, b"abc", end=True), [("DATA", 1, 3, 0), b"abc", ("end", 1)]),
+    "no data": (data(1), [("DATA", 1, 0, 0)]),
+    "an end": (data(1, end=True), [("DATA", 1, 0, 0), ("end", 1)]),
+    "padded data": (data(1, b"abc", padding=5), [("DATA", 1, 9, 6), b"abc"]),
+    "padded with nothing": (data(1, b"a", padding=0), [("DATA", 1, 2, 1), b"a"]),
+    "padding alone": (data(1, padding=3), [("DATA", 1, 4, 4)]),
+    "nothing but its length": (data(1, padding=0), [("DATA", 1, 1, 1)]),
+    "the longest frame": (data(1, LONG), [("DATA", 1, 16384, 0), LONG]),
+    "the reserved bit": (data(2**31 + 1), [("DATA", 1, 0, 0)]),
     "two frames": (
         data(1, b"abc") + data(3, b"d", end=True),
-        [("DATA", 1, 3, 0, False), b"abc", "end", ("DATA", 3, 1, 0, True), b"d", "end"],
+        [("DATA", 1, 3, 0), b"abc", ("DATA", 3, 1, 0), b"d", ("end", 3)],
     ),
     "a head": (head(1, *OK), [("head", 1, OK, False)]),
     "a head and an end": (head(1, *OK, end=True), [("head", 1, OK, True)]),
@@ -119,8 +121,8 @@ READ: dict[str, tuple[bytes, Told]] = {
         [(6, 0, 0, b"12345678"), (4, 0, 0, b"\0\x03\0\0\0\x01"), (0xFA, 0xFF, 7, b"?"),
          (2, 0, 1, b"")],
     ),
-    "what is not whole": (data(1, b"abc")[:-1], [("DATA", 1, 3, 0, False), b"ab"]),
-    "padding that is not whole": (data(1, b"a", padding=2)[:-1], [("DATA", 1, 4, 3, False), b"a"]),
+    "what is not whole": (data(1, b"abc")[:-1], [("DATA", 1, 3, 0), b"ab"]),
+    "padding that is not whole": (data(1, b"a", padding=2)[:-1], [("DATA", 1, 4, 3), b"a"]),
     "a frame that is not whole": (ping()[:-1], []),
     "nothing": (b"", []),
 }  # fmt: skip
@@ -181,7 +183,7 @@ def test_what_cannot_be_relied_on(sent: bytes, code: str, said: str) -> None:
         with pytest.raises(Fault, match=said) as caught:
             feed(seen, split)
         assert (caught.value.code, caught.value.said) == (CODES[code], str(caught.value))
-        assert seen.told[:3] == [("DATA", 1, 5, 2, False), b"abc", "end"]
+        assert seen.told[:2] == [("DATA", 1, 5, 2), b"abc"]
 
 
 def test_a_head_has_a_size() -> None:
@@ -222,7 +224,7 @@ def test_data_is_not_copied() -> None:
     parts: list[memoryview] = []
 
     class Keeps(Seen):
-        def add_data(self, part: memoryview) -> None:
+        def keep(self, part: memoryview) -> None:
             parts.append(part)
 
     arrived = data(1, LONG) + data(1, LONG)
@@ -239,7 +241,7 @@ def test_what_a_sink_raises_ends_the_reading() -> None:
     seen = Refuses()
     with pytest.raises(Fault, match="no"):
         FrameReader(seen).receive(data(1) + ping() + data(1))
-    assert seen.told == [("DATA", 1, 0, 0, False), "end"]
+    assert seen.told == [("DATA", 1, 0, 0)]
 
 
 SOUND = [sent for name, (sent, _) in READ.items() if "not whole" not in name]

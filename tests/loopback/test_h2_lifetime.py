@@ -252,7 +252,7 @@ def test_ctrl_c_hands_the_turn_on() -> None:
             (connection,) = place.connections
             wait_until(lambda: connection.turn.held)
             thread.start()
-            wait_until(lambda: list(connection.turn._parked))
+            wait_until(lambda: connection.turn._parked)
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt).start()

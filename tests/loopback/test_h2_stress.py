@@ -103,7 +103,7 @@ def test_whatever_they_do(shell: str, tls: bool, both_h2: Contexts) -> None:
         for connection in party.connections:
             with connection.monitor:
                 assert not connection.turn.held
-                assert not list(connection.turn._parked)
+                assert not connection.turn._parked
                 assert connection.reserved == 0
                 assert connection.seats == 0
 
