@@ -115,6 +115,8 @@ def seconds(value: float | None) -> float | None:
     """
     if value is None:
         return None
+    if value.__class__ is float and 0 < value <= _FOR_EVER:  # as nearly all are
+        return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and value > 0):  # which nan is not
         raise ValueError(f"a timeout is a positive number of seconds or None, not {value!r}")

@@ -39,7 +39,7 @@ class TLSLayer:
     """
 
     __slots__ = (
-        "_below", "_bye", "_ended", "_incoming", "_lock", "_outbox", "_outgoing", "_seen",
+        "_below", "_bye", "_ended", "_holds", "_incoming", "_lock", "_outbox", "_outgoing", "_seen",
         "greeting", "object", "require_close_notify", "sock",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class TLSLayer:
         self._outgoing: Final = ssl.MemoryBIO()
         self._lock: Final = RLock()  # as in `Stream`: a handler may close it meanwhile
         self._outbox: bytes | memoryview = b""
+        self._holds = False  # whether there may be something to decrypt, or to be taken
         self._seen = b""  # decrypted, and not taken yet
         self._ended = False
         self._bye = False
@@ -137,13 +138,10 @@ class TLSLayer:
 
         Otherwise the socket tells when there is something to be read.
         """
+        if self._holds or self._seen or self._ended:
+            return True
         below = self._below
-        with self._lock:
-            some = self._seen or self._incoming.pending or self.object.pending() or self._ended
-        clear = (
-            not below.holds_back() if isinstance(below, TLSLayer) else type(below) is SocketLayer
-        )
-        return bool(some) or not clear
+        return below.holds_back() if isinstance(below, TLSLayer) else type(below) is not SocketLayer
 
     def _decrypt(self, max_bytes: int) -> bytes | None:
         """Read up to so many bytes; a record holds 16 KiB at most, so several at a time."""
@@ -151,9 +149,10 @@ class TLSLayer:
         room = max_bytes
         while room and not self._ended:
             # Not tried in vain, which costs an exception: most reads begin with nothing here.
-            some = self._incoming.pending or self._incoming.eof or self.object.pending()
+            some = self._holds or self._incoming.eof
             part = self._read_record(room) if some else None
             if part is None:
+                self._holds = False
                 if self._outgoing.pending or self._outbox:
                     self._drain()  # what it has to say by itself: an alert, a new key
                 if parts or not self._fill():
@@ -161,7 +160,8 @@ class TLSLayer:
             elif part:
                 parts.append(part)
                 room -= len(part)
-                if not (self._incoming.pending or self.object.pending()):
+                self._holds = self._incoming.pending > 0 or self.object.pending() > 0
+                if not self._holds:
                     break
             else:
                 self._ended = True
@@ -192,6 +192,7 @@ class TLSLayer:
             return False
         self.greeting = self.greeting or data[:48]
         if data:
+            self._holds = True
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
@@ -220,8 +221,8 @@ class TLSLayer:
             if not count:
                 return False
             # Not an empty view: of those with nothing to send there may be thousands.
-            rest = memoryview(self._outbox)[count:]
-            self._outbox = rest or b""
+            whole = count == len(self._outbox)
+            self._outbox = b"" if whole else memoryview(self._outbox)[count:]
         return self._below.flush_now()
 
     def end_now(self) -> None:
@@ -241,6 +242,7 @@ class TLSLayer:
                 pass
             finally:
                 self._incoming.write(arrived)
+                self._holds = True
             self._drain()
 
     def close_now(self, *, cleanly: bool) -> None:

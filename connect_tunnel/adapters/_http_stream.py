@@ -61,7 +61,7 @@ def translated(library: Library, table: Table, error: Exception) -> Exception:
 
 def limit(timeout: float | None) -> float | None:
     """A timeout of httpcore's as one of ours."""
-    return None if timeout is None else max(timeout, _AT_ONCE)
+    return timeout if timeout is None or timeout > 0 else _AT_ONCE
 
 
 class Stream(Generic[S]):
