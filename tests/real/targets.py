@@ -43,6 +43,8 @@ def sshd(ring: Ring, folder: Path) -> Run:
         UsePAM no
         PasswordAuthentication no
         Subsystem sftp internal-sftp
+        # Or bash reads the account's .bashrc, which may do and say whatever it likes.
+        SetEnv SHLVL=1
         """
     path = written(ring, folder / "sshd_config", conf)
     return Run(["sshd", "-D", "-e", "-f", path], as_nobody=False)

@@ -85,7 +85,9 @@ def test_openssh(ring: Ring, entrance: Entrance, server: Server) -> None:
         timeout=30,
         check=False,
     )
-    assert done.stderr == b""
+    # An end of TLS that is none is told, if ssh leaves the relay the time to see it.
+    told = not entrance.close_notify and b"ended without a close_notify" in done.stderr
+    assert told or done.stderr == b""
     assert done.stdout == b"tunnel ok" + MEGABYTE
     assert done.returncode == 0
 
