@@ -128,7 +128,8 @@ class Stream:
         Raises:
             TunnelBroken: The connection broke, or an earlier send was cut short.
         """
-        self.check_sendable()
+        if self.closed or self._unsendable is not None:
+            self.check_sendable()
         # Until all of it is gone there is a gap, however this comes to an end.
         self._unsendable = _GAP
         count = self._give(data)

@@ -209,6 +209,8 @@ class TLSLayer:
 
     def flush_now(self) -> bool:
         """Say whether the kernel has all that was encrypted."""
+        if not self._outbox and not self._outgoing.pending:
+            return self._below.flush_now()
         with self._lock:
             return self._drain()
 
