@@ -59,12 +59,9 @@ class LoopBell:
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that runs here; None if it is trio's, which has no cheap way of doing this."""
-    if "asyncio" not in sys.modules:
-        return None
-    import asyncio  # noqa: PLC0415 - which is there, then
-
-    with suppress(RuntimeError):
-        return asyncio.get_running_loop()
+    with suppress(KeyError, RuntimeError):
+        loop: asyncio.AbstractEventLoop = sys.modules["asyncio"].get_running_loop()
+        return loop
     return None
 
 

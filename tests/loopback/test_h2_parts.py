@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -20,10 +21,21 @@ from connect_tunnel._net.seat import Seat
 from connect_tunnel._net.shared import SharedConnection
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.turn import Turn, Waiter
-from connect_tunnel._net.waits import READ, WRITE, AnyReady, Deadline, FirstOf, Nested, Signalled
+from connect_tunnel._net.waits import (
+    READ,
+    WRITE,
+    AnyReady,
+    Deadline,
+    Expired,
+    FirstOf,
+    Nested,
+    Settled,
+    Signalled,
+)
 from connect_tunnel._sync.bell import SocketBell
 from connect_tunnel._sync.wait import run
 from connect_tunnel.auth import Digest
+from connect_tunnel.protocols.h2_stream import H2Stream
 from connect_tunnel.testing import Echo, LoopbackProxy, ScriptedProxy
 from connect_tunnel.testing import _h2_frames as h2
 
@@ -326,6 +338,86 @@ def test_of_two_that_wait_one_may_have_to_go_on_waiting() -> None:
         assert reached == ["late", "read"]
 
 
+def test_a_bell_that_is_just_being_rung_is_quiet_afterwards() -> None:
+    """The ringer has said that it rings, and its byte comes later."""
+    one, other = socket.socketpair()
+    with one, other:
+        bell = SocketBell(one)
+        ((rung, _),) = bell.interests
+
+        def heard() -> bool:
+            return bool(select.select([rung], [], [], 0)[0])
+
+        bell._rung = True
+        bell.quiet()
+        bell._near.send(b"!")
+        assert heard()
+        bell.quiet()
+        assert not heard()
+        for _ in range(2):
+            bell.ring()
+            assert heard()
+            bell.quiet()
+            assert not heard()
+        bell.close()
+
+
+def test_what_arrives_concerns_those_of_its_stream_and_nobody_else() -> None:
+    """Thousands of idle tunnels may be parked, and are not even looked at."""
+    one, other = socket.socketpair()
+    with one, other:
+        turn = Turn(SocketBell(one))
+        streams = [H2Stream(number, send_window=0, window=0) for number in range(1, 200, 2)]
+        holder, readers = Waiter(), [Waiter(stream) for stream in streams]
+        writer = Waiter(streams[7], WRITE)
+        for waiter in (holder, *readers, writer):
+            turn.look(waiter)
+            assert turn.claim(waiter) is (waiter is holder)
+
+        def called() -> list[Waiter]:
+            given = [waiter for waiter in (*readers, writer) if waiter.signal.given]
+            for waiter in given:
+                turn.look(waiter)
+            return given
+
+        turn.tell({streams[3]}, everybody=False)
+        assert called() == [readers[3]]
+        turn.tell({streams[7]}, everybody=False)
+        assert called() == [readers[7], writer]
+        turn.tell({streams[5]}, everybody=True)
+        assert called() == [readers[5], writer]
+        for waiter in (readers[3], writer):
+            turn.leave(waiter)
+        turn.tell({streams[3], streams[7]}, everybody=True)
+        assert called() == [readers[7]]
+        turn.leave(holder)
+        assert called() == [readers[0]]  # who came first
+        turn._bell.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_comes_when_time_is_up_is_not_lost(backend: str) -> None:
+    """A result that is there is given, and then the time is up for what follows."""
+    given: list[object] = []
+
+    async def settle() -> str:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.2)
+        return "settled"
+
+    def wait() -> Operation[None]:
+        given.append((yield Settled(settle())))
+        yield Signalled(Waiter().signal)
+
+    async def story() -> None:
+        with pytest.raises(Expired):
+            await run_async(wait(), Deadline(0.1))
+
+    with took(0, 3):
+        anyio.run(story, backend=backend)
+    assert given == ["settled"]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_new_backlog_reaches_a_holder_that_only_begins_to_wait(backend: str) -> None:
     async def story() -> None:
@@ -374,6 +466,32 @@ def test_a_connection_closes_though_somebody_waits_on_it(shell: str) -> None:
 
     with nothing_left(), RawH2Proxy(go, Wire.serve) as proxy:
         play(shell, story, clear(proxy, http2=HTTP2(max_connections=1)))
+
+
+def test_what_tasks_ask_for_at_once_is_sent_at_once() -> None:
+    """Of an asyncio loop: a write for each would cost more than all else."""
+    writes: list[int] = []
+
+    class Counts(SocketLayer):
+        __slots__ = ()
+
+        def send_now(self, data: bytes | memoryview) -> int:
+            writes.append(len(data))
+            return super().send_now(data)
+
+    async def story(party: Party) -> None:
+        ends = [await party.open()]
+        (connection,) = party.connections
+        connection.layer = Counts(connection.layer.sock)
+        ends += await party.together(*[party.open] * 20)
+        assert len(writes) < 5, writes  # that of who has the turn, and one for all others
+        for end in ends:
+            await end.echo()
+        for end in ends:
+            await end.close()
+
+    with RawH2Proxy(Wire.serve, settings={h2.MAX_CONCURRENT_STREAMS: 100}) as proxy:
+        play("asyncio", story, clear(proxy))
 
 
 def test_a_challenge_is_answered_on_a_new_stream(shell: str) -> None:
