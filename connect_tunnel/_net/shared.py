@@ -192,8 +192,6 @@ class SharedConnection:
         """Give the kernel what it takes, and say whether that is all. For who has the monitor."""
         state = self.state
         if self._flushed and not (self._rest or state.outbox or self.remains):
-            if state.changed or state.room_changed:
-                self._tell()
             return True
         if self._busy or self.closed:
             return False

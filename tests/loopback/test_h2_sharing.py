@@ -335,6 +335,28 @@ def test_a_connection_left_alone_must_answer_a_ping(
         play(shell, story, clear(proxy))
 
 
+def test_a_connection_that_somebody_reads_is_not_asked(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits on it would hear of its end at once, however long nothing comes."""
+    monkeypatch.setattr(liveness, "UNATTENDED", 0.2)
+
+    async def story(party: Party) -> None:
+        first = await party.open()
+        async with meanwhile(first.read) as heard:
+            await anyio.sleep(0.4)
+            second = await party.open()
+            (wire,) = proxy.wires
+            assert not [frame for frame in wire.frames if frame.type == h2.PING]
+            await second.close()
+            await first.write(b"ping")
+        assert heard == [b"ping"]
+        await first.close()
+
+    with RawH2Proxy(Wire.serve) as proxy:
+        play(shell, story, clear(proxy))
+
+
 @pytest.mark.parametrize("used", [False, True], ids=["idle", "with a tunnel"])
 def test_one_that_does_not_answer_is_left(
     shell: str, used: bool, monkeypatch: pytest.MonkeyPatch
