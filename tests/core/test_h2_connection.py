@@ -458,6 +458,19 @@ def test_what_is_late_counts_for_the_connection() -> None:
     assert talk.told() == {1: "200 reset"}
 
 
+def test_the_end_of_what_was_given_up_is_nobodys() -> None:
+    talk = Talk("a:1", "b:2", answered=2)
+    assert talk.connection.tunnels() == 2
+    given_up, other = talk.streams
+    talk.connection.reset(given_up, 8, LEFT)
+    assert talk.connection.tunnels() == 1
+    talk.told()
+    talk.hear(data(1, b"late", end=True), data(3, b"b", end=True))
+    assert talk.told() == {3: "200 b end"}
+    assert not given_up.ended
+    assert other.ended
+
+
 def test_the_window_of_the_connection_does_not_hang_on_who_reads() -> None:
     """H2-17: but is one, and a proxy that exceeds it is not to be relied on."""
     talk = Talk("a:1", answered=1)

@@ -233,6 +233,18 @@ def test_data_is_not_copied() -> None:
     assert all(part.obj is arrived for part in parts)
 
 
+def test_data_that_nobody_keeps() -> None:
+    class Forgets(Seen):
+        def begin_data(self, number: int, length: int, padding: int) -> Keep | None:
+            keep = super().begin_data(number, length, padding)
+            return keep if number == 3 else None
+
+    for split in every_split(data(1, b"abc", end=True) + data(3, b"d")):
+        seen = Forgets()
+        feed(seen, split)
+        assert seen.told == [("DATA", 1, 3, 0), ("end", 1), ("DATA", 3, 1, 0), b"d"]
+
+
 def test_what_a_sink_raises_ends_the_reading() -> None:
     class Refuses(Seen):
         def take_frame(self, kind: int, flags: int, number: int, payload: bytes) -> None:
