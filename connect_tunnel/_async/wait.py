@@ -129,13 +129,11 @@ def wake(layer: Layer) -> None:
 async def _any_ready(
     interests: list[tuple[socket.socket, int]], signal: Signal | None
 ) -> list[socket.socket]:
-    if len(interests) == 1:  # as nearly always: without the tasks that several need
-        with anyio.CancelScope() as scope:
-            if signal is not None:
-                signal.call(scope.cancel)
-            await until_ready(Ready(*interests[0]))
-            return [interests[0][0]]
-        return []
+    if len(interests) == 1:  # as nearly always: who is registered hears the bell without a task
+        if signal is not None and signal.given:
+            return []
+        await until_ready(Ready(*interests[0]))
+        return [interests[0][0]]
     ready: list[socket.socket] = []
 
     async def wait_for(sock: socket.socket, direction: int) -> None:
