@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from socket import MSG_PEEK
+import select
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .tls import TLSLayer
 
 if TYPE_CHECKING:
+    import socket
+
     from .stream import Stream
 
 
@@ -39,12 +42,24 @@ def extra_info(stream: Stream, name: str) -> Any:  # noqa: ANN401 - each name ha
 def _is_readable(stream: Stream) -> bool:
     layer = stream.layer
     try:
-        if isinstance(layer, TLSLayer) and not layer.holds_back():
-            # Asked before each request on an idle connection, so the kernel is asked first: to
-            # find that there is nothing to decrypt costs five times as much.
-            stream.sock.recv(1, MSG_PEEK)
+        # Asked before each request on an idle connection, so the kernel is asked first: to find
+        # that there is nothing to decrypt costs five times as much.
+        if isinstance(layer, TLSLayer) and not layer.holds_back() and not _arrived(stream.sock):
+            return False
         return layer.peek_now() is not None
-    except BlockingIOError:
-        return False
-    except OSError:
+    except (OSError, ValueError):
         return True  # reading would say what is wrong
+
+
+if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
+
+    def _arrived(sock: socket.socket) -> bool:
+        return bool(select.select([sock], [], [], 0)[0])
+
+else:
+
+    def _arrived(sock: socket.socket) -> bool:
+        """Whether the kernel has something of a socket, or of its end; without an exception."""
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        return bool(poller.poll(0))
