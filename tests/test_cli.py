@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import runpy
 import signal
@@ -222,6 +223,21 @@ class TestWhatGoesWrong:
     ) -> None:
         assert main(["relay", host, port, "-x", url]) == 2
         assert PASSWORD not in one_line(capfd)
+
+    def test_it_is_said_in_one_write(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or who ends us in between, as ssh does, leaves half a line."""
+
+        class Sink(io.StringIO):
+            def write(self, text: str) -> int:
+                written.append(text)
+                return len(text)
+
+        written: list[str] = []
+        monkeypatch.setattr(sys, "stderr", Sink())
+        assert main(["relay", "host.example", "0", "-x", "http://proxy.invalid"]) == 2
+        [line] = written
+        assert line.startswith("connect-tunnel: ")
+        assert line.endswith("\n")
 
     def test_nowhere_to_say_it(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import connect_tunnel
 from connect_tunnel import InvalidProxy, InvalidTarget
 
 from . import explain, forward, relay
+from .complaint import complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (InvalidTarget, InvalidProxy) as error:
-        return _complain(error, _USAGE)
+        complain(error)
+        return _USAGE
     except (OSError, ImportError) as error:
-        return _complain(error, _FAILURE)
+        complain(error)
+        return _FAILURE
     return 0
 
 
@@ -75,9 +77,3 @@ def _demo(_: argparse.Namespace) -> None:
     from . import demo  # noqa: PLC0415 - a relay should not wait for what it imports
 
     demo.run()
-
-
-def _complain(error: Exception, code: int) -> int:
-    if sys.stderr is not None:  # as it is when the caller closed it
-        print("connect-tunnel:", *str(error).split(), file=sys.stderr)
-    return code

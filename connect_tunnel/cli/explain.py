@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Final
 
 from connect_tunnel import Target
+
+from .complaint import complain
 
 _DIALECTS: Final = ("connect_tunnel", "curl", "go", "requests")
 
@@ -51,6 +52,5 @@ def run(arguments: argparse.Namespace) -> None:
     target = Target.parse(arguments.target)
     decision = environment.decide(target, scheme=arguments.scheme)
     print(f"{target} goes {decision}: {decision.rule}")
-    if sys.stderr is not None:  # as it is when the caller closed it
-        for warning in environment.warnings:
-            print(f"connect-tunnel: {warning}", file=sys.stderr)
+    for warning in environment.warnings:
+        complain(warning)

@@ -11,13 +11,13 @@ import argparse
 import contextlib
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from connect_tunnel import Proxy, TunnelError
 from connect_tunnel._proxy_url import read_url
 
+from .complaint import complain
 from .relay import PROXY_VARIABLE, seconds
 
 if TYPE_CHECKING:
@@ -183,9 +183,7 @@ def _usage_errors(arguments: argparse.Namespace) -> Generator[None]:
 
 def _complain(error: Exception) -> None:
     # It says it all if it is one of ours; of others nobody knows what they say.
-    said = str(error) if isinstance(error, OSError | ImportError) else type(error).__name__
-    if sys.stderr is not None:
-        print("connect-tunnel:", *said.split(), file=sys.stderr, flush=True)
+    complain(error if isinstance(error, OSError | ImportError) else type(error).__name__)
 
 
 def _serve(forwarder: Forwarder, line: Callable[[], str]) -> None:
