@@ -44,7 +44,7 @@ def _is_readable(stream: Stream) -> bool:
     try:
         # Asked before each request on an idle connection, so the kernel is asked first: to find
         # that there is nothing to decrypt costs five times as much.
-        if isinstance(layer, TLSLayer) and not layer.holds_back() and not _arrived(stream.sock):
+        if not layer.holds_back() and not _arrived(stream.sock):
             return False
         return layer.peek_now() is not None
     except (OSError, ValueError):

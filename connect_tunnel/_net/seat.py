@@ -116,6 +116,10 @@ class Seat:
             self._check(stream)
             return None
 
+    def holds_back(self) -> bool:
+        """The kernel does not know which of its bytes are ours."""
+        return True
+
     def take_now(self, count: int) -> None:
         """Take bytes that `peek_now` showed."""
         assert self.stream is not None
@@ -164,9 +168,9 @@ class Seat:
     def close_now(self, *, cleanly: bool) -> None:
         """End the stream, or reset it if the target must not take this for an end."""
         stream, connection = self.stream, self.connection
-        if self._parted or stream is None:
-            return
         with connection.monitor:
+            if self._parted or stream is None:
+                return
             self._parted = self._closing = True
             if cleanly and stream.tunnels:
                 connection.state.finish(stream)

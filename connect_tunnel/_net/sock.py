@@ -26,6 +26,10 @@ _PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
 # Where the system can make a socket that never blocks, that saves a call.
 _KIND = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
 
+# To try and not to wait, even if the socket is one that waits.
+_NOW: Final = getattr(socket, "MSG_DONTWAIT", 0)
+_PEEK_NOW: Final = socket.MSG_PEEK | _NOW
+
 # To linger for no time at all: closing discards what is unsent, and sends a reset.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -52,6 +56,13 @@ class Layer(Protocol):
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end of the stream, None if there are none yet."""
+        ...
+
+    def holds_back(self) -> bool:
+        """Whether there may be bytes, or the end, that have left the kernel and were not taken.
+
+        Otherwise the socket tells when there is something to be read.
+        """
         ...
 
     def peek_now(self) -> bytes | None:
@@ -111,14 +122,18 @@ class SocketLayer:
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end of the stream, None if there are none yet."""
         try:
-            return self.sock.recv(max_bytes)
+            return self.sock.recv(max_bytes, _NOW)
         except BlockingIOError:
             return None
+
+    def holds_back(self) -> bool:
+        """The kernel has it all."""
+        return False
 
     def peek_now(self) -> bytes | None:
         """Look at the next bytes; they stay in the kernel, the target's among them."""
         try:
-            return self.sock.recv(_PEEK, socket.MSG_PEEK)
+            return self.sock.recv(_PEEK, _PEEK_NOW)
         except BlockingIOError:
             return None
 
@@ -129,7 +144,7 @@ class SocketLayer:
     def send_now(self, data: bytes | memoryview) -> int:
         """Give the kernel what it takes."""
         try:
-            return self.sock.send(data)
+            return self.sock.send(data, _NOW)
         except BlockingIOError:
             return 0
 
@@ -164,7 +179,7 @@ def new_socket(
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
 ) -> socket.socket:
-    """A socket, non-blocking from here to its close."""
+    """A socket, non-blocking until a thread chooses to wait in the kernel."""
     over_ip = family in (socket.AF_INET, socket.AF_INET6)
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
     sock = socket.socket(family, _KIND, socket.IPPROTO_TCP if over_ip else 0)

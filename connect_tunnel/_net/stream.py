@@ -7,7 +7,6 @@ cut short is the last one, closing wakes whoever waits. The shells add how to wa
 from __future__ import annotations
 
 import ssl
-from _thread import RLock  # what threading.RLock() calls for, at the price of one more call
 from typing import TYPE_CHECKING, Final
 
 from connect_tunnel._errors import TunnelBroken, TunnelClosed
@@ -19,6 +18,7 @@ from .waits import READ, WRITE
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from typing import NoReturn
 
     from connect_tunnel._errors import TunnelError
@@ -37,18 +37,12 @@ class Stream:
         layer: The outermost layer.
         target: What errors call the target.
         closed: Whether it was closed or handed over.
+        turns: The directions in which nobody is at work.
     """
 
     __slots__ = (
-        "_broken",
-        "_busy",
-        "_handed_over",
-        "_monitor",
-        "_unsendable",
-        "closed",
-        "layer",
-        "target",
-    )
+        "_broken", "_handed_over", "_unsendable", "closed", "layer", "target", "turns",
+    )  # fmt: skip
 
     # The classes of errors; an event loop has its own.
     broken_kind: type[TunnelError] = TunnelBroken
@@ -58,9 +52,9 @@ class Stream:
         self.layer: Final = layer
         self.target: Final = target
         self.closed: bool = False
-        # Reentrant: a signal handler may close what its own thread is in the middle of using.
-        self._monitor: Final = RLock()
-        self._busy = 0  # the directions in which somebody is at work
+        # To take one out of a list is atomic, at a third of the price of a lock. Nobody waits for
+        # one, and so a signal handler may close what its own thread is in the middle of using.
+        self.turns: Final = [READ, WRITE]
         self._handed_over = False
         self._unsendable: str | None = None
         self._broken: str | None = None
@@ -76,49 +70,81 @@ class Stream:
         Raises:
             TunnelClosed: It is closed.
         """
-        with self._monitor:
-            if self.closed:
-                self.check_open()
-            if self._busy & directions:
-                return False
-            self._busy |= directions
+        if directions & READ and not self._take(READ):
+            taken = 0
+        elif directions & WRITE and not self._take(WRITE):
+            taken = directions & READ
+        else:
+            taken = directions
+        if taken == directions and not self.closed:
             return True
+        self.end_turn(taken)
+        self.check_open()
+        return False
+
+    def _take(self, direction: int) -> bool:
+        try:
+            self.turns.remove(direction)
+        except ValueError:
+            return False
+        return True
 
     def end_turn(self, directions: int) -> None:
         """Be done with reading, writing, or both, and leave nothing behind."""
-        with self._monitor:
-            self._busy ^= directions
-            last = self.closed and not self._busy and not self._handed_over
-        if last:
-            self.layer.drop()
+        if directions & READ:
+            self.turns.append(READ)
+        if directions & WRITE:
+            self.turns.append(WRITE)
+        if self.closed:
+            self._let_go()
 
-    def receive_alone(self, max_bytes: int) -> bytes | None:
-        """Take some bytes in a turn of its own, which ends before anything is waited for.
+    def receive_alone(self, receive: Callable[[int], bytes | None], max_bytes: int) -> bytes | None:
+        """Take some bytes in a turn of its own, however they are received.
 
         Raises:
-            TunnelClosed: It is closed.
+            TunnelClosed: It is closed, or was closed meanwhile.
             BlockingIOError: Somebody else is reading.
         """
-        # Nothing waits under the monitor, and so the fast way needs no more than that.
-        with self._monitor:
+        # All of `take_turn` and `receive_now` at once: this is on the way of every byte.
+        try:
+            self.turns.remove(READ)
+        except ValueError:
+            self.check_open()
+            raise BlockingIOError from None
+        try:
             if self.closed:
                 self.check_open()
-            if self._busy & READ:
-                raise BlockingIOError
-            return self.receive_now(max_bytes)
+            # Not min(), for the same reason.
+            data = receive(max_bytes if max_bytes < MAX_READ else MAX_READ)  # noqa: FURB136
+        except BlockingIOError:
+            data = None  # as one that waits is told after the caller's own SO_RCVTIMEO
+        except OSError as error:
+            self._fail(error)
+        finally:
+            self.turns.append(READ)
+            if self.closed:
+                self._let_go()
+        if not data:
+            self._check_end(data)
+        return data
 
     def receive_now(self, max_bytes: int) -> bytes | None:
         """Take some bytes: empty at the end, None if there are none yet."""
         try:
-            # Not min(): this is on the way of every byte.
-            size = max_bytes if max_bytes < MAX_READ else MAX_READ  # noqa: FURB136
-            data = self.layer.receive_now(size)
+            data = self.layer.receive_now(min(max_bytes, MAX_READ))
         except OSError as error:
             self._fail(error)
-        if not data and data is not None and self._broken is not None:
+        if not data:
+            self._check_end(data)
+        return data
+
+    def _check_end(self, data: bytes | None) -> None:
+        """Raise if no data means something else than that it has ended, or that none is there."""
+        if self.closed:
+            self.check_open()
+        if data is not None and self._broken is not None:
             # The kernel tells of a reset once, and a write has heard of it.
             raise self._broke(self._broken)
-        return data
 
     def send(self, data: memoryview) -> Operation[None] | None:
         """Send all of the data: None if that is done, or what there is left to do.
@@ -237,29 +263,34 @@ class Stream:
         self.check_open()
 
     def close_now(self) -> bool:
-        """Say goodbye and close, without waiting; False if somebody must be woken for that.
-
-        Whoever is in the middle of a wait lets go of the descriptor on leaving: its number
-        may be another connection's as soon as it is closed.
-        """
-        with self._monitor:
-            first, self.closed = not self.closed, True
-            idle = not self._busy
+        """Say goodbye and close, without waiting; False if somebody must be woken for that."""
+        if not self.closed:
+            self.closed = True
             # A write that goes on now will have a gap, and after a gap no clean end may come.
-            cleanly = self._unsendable != _GAP and not self._busy & WRITE
-        if first:
+            cleanly = self._unsendable != _GAP and WRITE in self.turns
             self.layer.close_now(cleanly=cleanly)
-        if idle and not self._handed_over:
-            self.layer.drop()
-        return idle
+        return self._let_go()
 
     def drop(self, *, reset: bool = False) -> None:
         """Close without a goodbye: the peer must not take this for an end."""
-        with self._monitor:
-            self.closed = True
-            idle = not self._busy
-        if idle:
-            self.layer.drop(reset=reset)
+        self.closed = True
+        self._let_go(reset=reset)
+
+    def _let_go(self, *, reset: bool = False) -> bool:
+        """Let go of what is closed, unless somebody is at work, who does so on leaving.
+
+        The number of a descriptor may be another connection's as soon as it is closed. Whoever
+        has got both turns keeps them, so that nobody is at work any more, and lets go once.
+        """
+        while not self._handed_over and self._take(READ):
+            if self._take(WRITE):
+                self.layer.drop(reset=reset)
+                return True
+            self.turns.append(READ)
+            if WRITE not in self.turns:
+                return False
+            # Who was writing has left, and may have found us with the turn of a reader.
+        return self._handed_over
 
     def hand_over(self) -> None:
         """Count as closed, and leave the connection to whoever has it now."""

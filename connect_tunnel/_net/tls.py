@@ -134,14 +134,8 @@ class TLSLayer:
             self._seen = self._seen[count:]
 
     def holds_back(self) -> bool:
-        """Whether there may be bytes, or the end, that have left the kernel and were not taken.
-
-        Otherwise the socket tells when there is something to be read.
-        """
-        if self._holds or self._seen or self._ended:
-            return True
-        below = self._below
-        return below.holds_back() if isinstance(below, TLSLayer) else type(below) is not SocketLayer
+        """Whether something may be left to decrypt, or to be taken."""
+        return bool(self._holds or self._seen or self._ended) or self._below.holds_back()
 
     def _decrypt(self, max_bytes: int) -> bytes | None:
         """Read up to so many bytes; a record holds 16 KiB at most, so several at a time."""

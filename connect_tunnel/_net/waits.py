@@ -1,9 +1,9 @@
 """The second vocabulary: what an operation asks of a thread or of an event loop.
 
 A program (`_steps.py`) asks for bytes and is indifferent to sockets. An *operation* has the
-sockets, all of them non-blocking, tries first, and yields a wait only when the kernel says
-"not now". There are a few things to wait for, and each shell performs them in its
-`wait.py`. Nothing else in this library differs between threads, asyncio and trio.
+sockets, on none of which a try ever blocks, tries first, and yields a wait only when the
+kernel says "not now". There are a few things to wait for, and each shell performs them in
+its `wait.py`. Nothing else in this library differs between threads, asyncio and trio.
 
 Time is a `Deadline`, shared with whoever waits and moved by the driver as parts begin. When
 it passes, `Expired` is thrown in where the operation waits. An operation that is cancelled

@@ -13,13 +13,12 @@ from connect_tunnel._errors import TunnelTimeout
 from connect_tunnel._net.extra import extra_info
 from connect_tunnel._net.sock import MAX_READ, SocketLayer
 from connect_tunnel._net.stream import Stream
-from connect_tunnel._net.tls import TLSLayer
 from connect_tunnel._net.waits import READ, WRITE, Deadline, Expired
 from connect_tunnel._route import Route
 from connect_tunnel._target import Target
 from connect_tunnel._timeout import seconds
 
-from .wait import run, wake, watch
+from .wait import CAN_BLOCK, blocking_receive, run, wake, watch
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from connect_tunnel._response import ProxyResponse
     from connect_tunnel._route import Hops
 
-    from .wait import Watch
+    from .wait import Receive, Watch
 
 T = TypeVar("T")
 
@@ -48,8 +47,8 @@ class Tunnel:
     """
 
     __slots__ = (
-        "__weakref__", "_drained", "_hops", "_plain", "_readable", "_responses", "_stream",
-        "target",
+        "__weakref__", "_drained", "_hops", "_may_block", "_readable", "_receive", "_responses",
+        "_stream", "target",
     )  # fmt: skip
 
     def __init__(
@@ -57,9 +56,11 @@ class Tunnel:
     ) -> None:
         self.target: Final = target
         self._stream: Stream = stream
-        self._plain: Final = isinstance(stream.layer, SocketLayer)
         self._drained = False
         self._readable: Watch | None = None  # made by the first who waits
+        # On a plain hop who has no limit of time can wait in the kernel, at half the price.
+        self._may_block: Final = CAN_BLOCK and isinstance(stream.layer, SocketLayer)
+        self._receive: Receive | None = None  # and by the first who does that
         self._hops: Final = hops
         self._responses: Final = responses
 
@@ -98,20 +99,21 @@ class Tunnel:
             raise ValueError("max_bytes is at least 1")
         if timeout is not None:
             timeout = seconds(timeout)
-        data = None
-        if not self._drained:
-            try:
-                data = self._stream.receive_alone(max_bytes)
-            except BlockingIOError:
-                raise _busy("reading from") from None
+        stream, data = self._stream, None
+        try:
+            if timeout is None and self._may_block:
+                data = stream.receive_alone(self._receive or self._block, max_bytes)
+                if data is not None:
+                    return data
+            elif not self._drained:
+                data = stream.receive_alone(stream.layer.receive_now, max_bytes)
+        except BlockingIOError:
+            raise _busy("reading from") from None
         if data is None:
             data = self._wait_to_read(max_bytes, timeout)
         # After less than was asked for there is nothing left in the kernel, and to try
-        # again at once is to try in vain; unless TLS holds something back.
-        layer = self._stream.layer
-        self._drained = len(data) < max_bytes and (
-            self._plain or (isinstance(layer, TLSLayer) and not layer.holds_back())
-        )
+        # again at once is to try in vain; unless the layer holds something back.
+        self._drained = len(data) < max_bytes and not stream.layer.holds_back()
         return data
 
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> None:
@@ -223,6 +225,10 @@ class Tunnel:
                 "server_addr" (the address that was dialled, a proxy's), or "is_readable".
         """
         return extra_info(self._stream, name)
+
+    def _block(self, max_bytes: int) -> bytes:
+        self._receive = receive = blocking_receive(self._stream.sock)
+        return receive(max_bytes)
 
     def _wait_to_read(self, max_bytes: int, timeout: float | None) -> bytes:
         stream = self._stream

@@ -1,7 +1,8 @@
-"""How a thread waits: poll, with this call's own time.
+"""How a thread waits: poll, with this call's own time; without a limit, also in `recv`.
 
 Not `socket.settimeout`, which two threads on one socket would share; not `select`, which
-ends at descriptor 1023.
+ends at descriptor 1023. A socket on which somebody waits in `recv` blocks from then on; to
+others that makes no difference, as each try says that it is one (MSG_DONTWAIT).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 from itertools import chain
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 from connect_tunnel._net.waits import (
     READ,
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
 
     Interests: TypeAlias = Sequence[tuple[socket.socket, int]]
     Watch: TypeAlias = Callable[[float | None], object]
+    Receive: TypeAlias = Callable[[int], bytes]
 
 T = TypeVar("T")
+
+# On Windows a try cannot say that it is one, and a `recv` is not woken by a close.
+CAN_BLOCK: Final = sys.platform != "win32"
 
 
 def run(operation: Operation[T], deadline: Deadline) -> T:
@@ -90,6 +95,12 @@ def watch(layer: Layer, direction: int) -> Watch:
         return False
 
     return until
+
+
+def blocking_receive(sock: socket.socket) -> Receive:
+    """How to receive and wait in one call of the kernel, where it CAN_BLOCK."""
+    sock.setblocking(True)
+    return sock.recv
 
 
 def wake(layer: Layer) -> None:

@@ -23,6 +23,7 @@ from connect_tunnel.testing import (
     check_tunnel,
     check_tunnel_async,
 )
+from connect_tunnel.testing._check_sync import PATIENCE
 
 if TYPE_CHECKING:
     import ssl
@@ -118,6 +119,30 @@ def promises(checks: tuple[str, ...], kind: str) -> list[str]:
 )
 def test_tunnel(kind: str, check: str, lab: Lab) -> None:
     check_tunnel(lambda: lab.tunnel(kind), [check])
+
+
+class Unlimited:
+    """A tunnel that is read without a limit of time, which on a plain hop is to wait in `recv`."""
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self.write, self.send_eof, self.close = tunnel.write, tunnel.send_eof, tunnel.close
+        self._tunnel = tunnel
+
+    def read(self, max_bytes: int = 65536, timeout: float | None = None) -> bytes:
+        # A short limit is what a check is about; the long one is there for who breaks a promise.
+        return self._tunnel.read(max_bytes, None if timeout == PATIENCE else timeout)
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"), [(kind, check) for kind in STREAMS for check in promises(CHECKS, kind)]
+)
+def test_tunnel_without_a_limit_of_time(kind: str, check: str, lab: Lab) -> None:
+    @contextmanager
+    def make() -> Generator[tuple[Unlimited, Peer]]:
+        with lab.tunnel(kind) as (tunnel, peer):
+            yield Unlimited(tunnel), peer
+
+    check_tunnel(make, [check])
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -9,6 +9,7 @@ import copy
 import os
 import pickle
 import resource
+import signal
 import socket
 import ssl
 import struct
@@ -27,6 +28,7 @@ import connect_tunnel._sync.tunnel
 from connect_tunnel import (
     AsyncTunnel,
     Proxy,
+    Target,
     Tunnel,
     TunnelBroken,
     TunnelClosed,
@@ -39,6 +41,7 @@ from connect_tunnel import (
 from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.tls import TLSLayer
+from connect_tunnel._net.waits import READ, WRITE
 from connect_tunnel.testing import (
     Flood,
     LoopbackProxy,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 
     from connect_tunnel.testing import Peer
 
+TARGET = Target("a.test", 1)
 LARGE = bytes(64 << 20)  # more than all the buffers on the way hold
 
 
@@ -552,7 +556,7 @@ def test_a_reset_wakes_both(lab: Lab) -> None:
     with lab.sync(tls=True) as (tunnel, peer):
         writing = threading.Thread(target=write)
         writing.start()
-        wait_until(lambda: tunnel._stream._busy)
+        wait_until(lambda: WRITE not in tunnel._stream.turns)
         reset(peer)
         with took(0, 1), pytest.raises(TunnelBroken):
             tunnel.read(timeout=5)
@@ -681,6 +685,150 @@ def test_garbage_in_the_middle_of_tls_breaks_it(lab: Lab) -> None:
             tunnel.read(timeout=5)
 
 
+# --- "Every try says that it is one": who has waited in `recv` has made the socket block ---
+
+
+def read_in_the_kernel(tunnel: Tunnel, peer: Peer) -> None:
+    peer.sendall(b"x")
+    assert tunnel.read() == b"x"
+    assert tunnel.get_extra_info("socket").getblocking()
+
+
+def test_after_a_read_in_the_kernel_limits_of_time_hold(lab: Lab) -> None:
+    with lab.sync(tls=False) as (tunnel, peer):
+        read_in_the_kernel(tunnel, peer)
+        with took(0.2, 1), pytest.raises(TunnelTimeout):
+            tunnel.read(timeout=0.2)
+        with took(0.2, 2), pytest.raises(TunnelTimeout):
+            tunnel.write(LARGE, timeout=0.2)
+        assert tunnel.get_extra_info("is_readable") is False
+
+
+def test_after_a_read_in_the_kernel_a_handshake_ends_in_time(lab: Lab) -> None:
+    with nothing_left(), lab.sync(tls=False) as (tunnel, peer):
+        read_in_the_kernel(tunnel, peer)
+        with took(0.2, 1), pytest.raises(TunnelTimeout):
+            tunnel.start_tls(lab.client, timeout=0.2)
+
+
+def test_a_write_waits_with_its_own_time_while_a_thread_reads_in_the_kernel(lab: Lab) -> None:
+    with lab.sync(tls=False) as (tunnel, peer), ThreadPoolExecutor(1) as pool:
+        read_in_the_kernel(tunnel, peer)
+        reading = pool.submit(tunnel.read)
+        wait_until(lambda: READ not in tunnel._stream.turns)
+        with took(0.2, 2), pytest.raises(TunnelTimeout):
+            tunnel.write(LARGE, timeout=0.2)
+        peer.sendall(b"y")
+        assert reading.result(5) == b"y"
+
+
+def test_the_caller_s_own_limit_in_the_kernel_is_none_of_a_read(lab: Lab) -> None:
+    """Linux's SO_RCVTIMEO makes a `recv` say "not now", which is no break of the tunnel."""
+    with lab.sync(tls=False) as (tunnel, peer), ThreadPoolExecutor(1) as pool:
+        sock = tunnel.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50_000))
+        reading = pool.submit(tunnel.read)
+        time.sleep(0.2)
+        peer.sendall(b"late")
+        assert reading.result(5) == b"late"
+
+
+def test_an_interrupted_read_in_the_kernel_loses_nothing(lab: Lab) -> None:
+    """A handler runs in the middle of it; if it returns the read goes on."""
+    calls: list[int] = []
+
+    def handle(*_: object) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        peer.sendall(b"from a handler")
+
+    previous = signal.signal(signal.SIGALRM, handle)
+    try:
+        with lab.sync(tls=False) as (tunnel, peer):
+            for _ in range(2):
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                with suppress(KeyboardInterrupt):
+                    assert tunnel.read() == b"from a handler"
+        assert len(calls) == 2
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_handler_may_close_what_its_thread_reads_in_the_kernel(lab: Lab) -> None:
+    def handle(*_: object) -> None:
+        tunnel.close()
+
+    previous = signal.signal(signal.SIGALRM, handle)
+    try:
+        with nothing_left(), lab.sync(tls=False) as (tunnel, _):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with took(0, 1), pytest.raises(TunnelClosed):
+                tunnel.read()
+            assert tunnel.get_extra_info("socket").fileno() == -1
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+# --- "The number of a descriptor may be another's": the last one who is at work lets go ---
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_whoever_leaves_last_lets_go(limit: float | None) -> None:
+    """Two readers, a writer and two who close, at the same moment, in whatever order."""
+
+    def use(act: Callable[..., object], *args: object) -> None:
+        start.wait(5)
+        with suppress(TunnelError, RuntimeError):
+            act(*args)
+
+    start = threading.Barrier(5)
+    with nothing_left(), ThreadPoolExecutor(5) as pool:
+        for _ in range(300):
+            one, other = socket.socketpair()
+            with other:
+                one.setblocking(False)
+                tunnel = Tunnel(Stream(SocketLayer(one), "a.test:1"), TARGET, (), ())
+                acts: list[tuple[Any, ...]] = [
+                    (tunnel.read, 1, limit), (tunnel.close,), (tunnel.write, b"x", 5),
+                    (tunnel.close,), (tunnel.read, 1, limit),
+                ]  # fmt: skip
+                for done in [pool.submit(use, *act) for act in acts]:
+                    done.result(5)
+                assert one.fileno() == -1
+
+
+def test_a_writer_that_leaves_while_a_close_has_the_other_turn() -> None:
+    """It finds that turn taken, and lets nothing go: the close looks again."""
+
+    class LeavesMeanwhile(list[int]):
+        """Turns, of which the writer's is given back just after it was found taken."""
+
+        def remove(self, direction: int) -> None:
+            try:
+                super().remove(direction)
+            except ValueError:
+                missed.append(direction)
+                if len(missed) == 1:
+                    stream.end_turn(WRITE)
+                    assert not dropped
+                raise
+
+    class Dropped(SocketLayer):
+        def drop(self, *, reset: bool = False) -> None:
+            dropped.append(reset)
+
+    missed: list[int] = []
+    dropped: list[bool] = []
+    with socket.socket() as sock:
+        stream = Stream(Dropped(sock), "a.test:1")
+        object.__setattr__(stream, "turns", LeavesMeanwhile(stream.turns))
+        assert stream.take_turn(WRITE)
+        assert stream.close_now()
+        assert dropped == [False]
+        assert missed == [WRITE, READ]  # by the close, and by who leaves
+
+
 # --- a signal handler may close what the same thread is in the middle of using ---
 
 
@@ -704,5 +852,5 @@ def test_a_handler_may_close_what_its_thread_reads(*, tls: bool) -> None:
         top = TLSLayer(layer, context, "a.test", require_close_notify=True) if tls else layer
         layer.on_top = Stream(top, "a.test:1")
         with pytest.raises(TunnelClosed):
-            layer.on_top.receive_alone(1)
+            layer.on_top.receive_alone(top.receive_now, 1)
         assert one.fileno() == -1

@@ -26,6 +26,7 @@ from connect_tunnel import (
     TunnelTimeout,
     open_tunnel,
 )
+from connect_tunnel._net.waits import READ, WRITE
 from connect_tunnel.testing import (
     Echo,
     Flood,
@@ -229,7 +230,7 @@ def test_while_a_thread_reads(verb: Callable[[Tunnel], object]) -> None:
     with tunnel_to(Receive(b"."), Send(b"x"), Wait(5)) as tunnel:
         reading = threading.Thread(target=tunnel.read, kwargs={"timeout": 5})
         reading.start()
-        wait_until(lambda: tunnel._stream._busy)
+        wait_until(lambda: READ not in tunnel._stream.turns)
         with pytest.raises(RuntimeError, match=r"another thread is (reading|using)"):
             verb(tunnel)
         tunnel.write(b".")
@@ -242,9 +243,10 @@ def test_while_a_thread_reads_on_after_a_short_read() -> None:
         got: list[bytes] = []
         reading = threading.Thread(target=lambda: got.append(tunnel.read(timeout=5)))
         reading.start()
-        wait_until(lambda: tunnel._stream._busy)
-        with pytest.raises(RuntimeError, match="another thread is reading"):
-            tunnel.read()
+        wait_until(lambda: READ not in tunnel._stream.turns)
+        for limit in (None, 5):
+            with pytest.raises(RuntimeError, match="another thread is reading"):
+                tunnel.read(timeout=limit)
         tunnel.write(b".")
         reading.join(5)
         assert got == [b"y"]
@@ -263,7 +265,7 @@ def test_while_a_thread_writes() -> None:
 
         writing = threading.Thread(target=write)
         writing.start()
-        wait_until(lambda: tunnel._stream._busy)
+        wait_until(lambda: WRITE not in tunnel._stream.turns)
         for verb in VERBS[1:]:
             with pytest.raises(RuntimeError, match=r"another thread is (writing|using)"):
                 verb(tunnel)
