@@ -121,7 +121,7 @@ TABLES = (
         "opening",
         MICROSECONDS,
         (Group("sync", "tls", (BARE, TUNNEL)),),
-        amount=(300, 60),
+        amount=(1500, 60),
     ),
     Table(
         "h2-many",

@@ -93,6 +93,7 @@ class TLSLayer:
                 yield self.ready(READ)
             while not self._fill():
                 yield self.ready(READ)
+        self._holds = self._incoming.pending > 0  # whether more followed at once
         while to_the_end and not self._drain():
             yield self.ready(WRITE)
 
