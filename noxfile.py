@@ -26,7 +26,7 @@ CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted({"3.11", "3.12", "3.13", CURRENT})
 
 # Most of a loopback test is waiting. A module's tests stay together: they share what it starts.
-AT_ONCE = ["-n", "3", "--dist", "loadfile"]
+AT_ONCE = ["-n", "4", "--dist", "loadfile"]
 
 # What the tests of CURRENT reach, for the session that reports it.
 EVERYTHING = "--data-file=.nox/everything.coverage"
