@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# On Windows a try cannot say that it is one, and a `recv` is not woken by a close.
-CAN_BLOCK: Final = sys.platform != "win32"
+# Elsewhere a try to send cannot be relied on to be one, whatever it says (macOS), or cannot say it
+# (Windows, where a close does not wake who is in `recv` either).
+CAN_BLOCK: Final = sys.platform == "linux"
 
 
 def run(operation: Operation[T], deadline: Deadline) -> T:

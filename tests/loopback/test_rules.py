@@ -42,6 +42,7 @@ from connect_tunnel._net.sock import SocketLayer
 from connect_tunnel._net.stream import Stream
 from connect_tunnel._net.tls import TLSLayer
 from connect_tunnel._net.waits import READ, WRITE
+from connect_tunnel._sync.wait import CAN_BLOCK
 from connect_tunnel.testing import (
     Flood,
     LoopbackProxy,
@@ -691,7 +692,7 @@ def test_garbage_in_the_middle_of_tls_breaks_it(lab: Lab) -> None:
 def read_in_the_kernel(tunnel: Tunnel, peer: Peer) -> None:
     peer.sendall(b"x")
     assert tunnel.read() == b"x"
-    assert tunnel.get_extra_info("socket").getblocking()
+    assert tunnel.get_extra_info("socket").getblocking() == CAN_BLOCK
 
 
 def test_after_a_read_in_the_kernel_limits_of_time_hold(lab: Lab) -> None:
