@@ -9,6 +9,7 @@ import runpy
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 import connect_tunnel
-from connect_tunnel import Tunnel, TunnelBroken, open_tunnel
+from connect_tunnel import Proxy, Tunnel, TunnelBroken, open_tunnel
+from connect_tunnel.auth import NTLM, Negotiate
 from connect_tunnel.cli import main
-from connect_tunnel.cli.relay import PROXY_VARIABLE, relay
-from connect_tunnel.testing import LoopbackProxy
+from connect_tunnel.cli.relay import relay
+from connect_tunnel.cli.way import PROXY_VARIABLE, way
+from connect_tunnel.testing import Close, LoopbackProxy, Receive, ScriptedProxy, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -198,6 +202,63 @@ class TestRelay:
             assert main(["relay", "127.0.0.1", port]) == 0
             assert os.fstat(0).st_rdev == Path(os.devnull).stat().st_rdev
         assert output == GREETING
+
+
+class TestTheWay:
+    @pytest.mark.parametrize(
+        ("words", "url", "expected"),
+        [
+            ([], f"http://{USER}:{PASSWORD}@h:1", Proxy(f"http://{USER}:{PASSWORD}@h:1")),
+            (["--login", "negotiate"], "http://h:1", Proxy("http://h:1", auth=Negotiate())),
+            (
+                ["--login", "negotiate"], f"http://{USER}:{PASSWORD}@h:1",
+                Proxy("http://h:1", auth=Negotiate(USER, PASSWORD)),
+            ),
+            (
+                ["--login", "negotiate"], f"http://{USER}@h:1",
+                Proxy("http://h:1", auth=Negotiate(USER)),
+            ),
+            (
+                ["--login", "ntlm"], f"http://{USER}:{PASSWORD}@h:1",
+                Proxy("http://h:1", auth=NTLM(USER, PASSWORD)),
+            ),
+            (
+                ["--no-close-notify"], "https://h:1",
+                Proxy("https://h:1", require_close_notify=False),
+            ),
+            (
+                ["--no-close-notify", "--login", "negotiate"], "https://h:1",
+                Proxy("https://h:1", auth=Negotiate(), require_close_notify=False),
+            ),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        "command", [["relay", "a.test", "1"], ["forward", ":0", "a.test:1"], ["proxy", ":0"]]
+    )
+    def test_is_given_to_each_command_in_the_same_words(
+        self, command: list[str], words: list[str], url: str, expected: Proxy
+    ) -> None:
+        arguments = connect_tunnel.cli._parser().parse_args([*command, "-x", url, *words])
+        assert way(arguments) == expected
+        assert arguments.timeout == 30
+
+    @pytest.mark.parametrize(("option", "code"), [([], 1), (["--no-close-notify"], 0)])
+    def test_an_end_without_close_notify(
+        self, tmp_path: Path, option: list[str], code: int
+    ) -> None:
+        ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
+        ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+        opened = Send(b"HTTP/1.1 200 OK\r\n\r\n" + GREETING)
+        with ScriptedProxy(Receive(), opened, Close(), ssl_context=context) as proxy:
+            done = subprocess.run(
+                [*COMMAND, "relay", "a.test", "1", "-x", proxy.url, *option],
+                env={**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")},
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
+            )  # fmt: skip
+        assert done.stdout == GREETING
+        assert (b"ended without a close_notify" in done.stderr) == bool(code)
+        assert done.returncode == code
 
 
 class TestWhatGoesWrong:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -16,18 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connect_tunnel import Proxy, ProxyAuthenticationRequired, open_tunnel
-from connect_tunnel.auth import NTLM, Negotiate
+from connect_tunnel import ProxyAuthenticationRequired, open_tunnel
 from connect_tunnel.cli import forward as command
 from connect_tunnel.cli import main
 from connect_tunnel.cli.forward import AUTH_VARIABLE
-from connect_tunnel.cli.relay import PROXY_VARIABLE
+from connect_tunnel.cli.way import PROXY_VARIABLE
 from connect_tunnel.testing import LoopbackProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from connect_tunnel.auth import Auth
 
     Tell = Callable[[Callable[[str], None]], None]
 
@@ -239,19 +235,6 @@ class TestHere:
         said = capsys.readouterr().err
         assert said
         assert PASSWORD not in said
-
-    @pytest.mark.parametrize(
-        ("login", "url", "auth"),
-        [
-            ("negotiate", "http://h:1", Negotiate()),
-            ("negotiate", f"http://{USER}:{PASSWORD}@h:1", Negotiate(USER, PASSWORD)),
-            ("negotiate", f"http://{USER}@h:1", Negotiate(USER)),
-            ("ntlm", f"http://{USER}:{PASSWORD}@h:1", NTLM(USER, PASSWORD)),
-        ],
-    )
-    def test_a_login_by_other_means(self, login: str, url: str, auth: Auth) -> None:
-        arguments = argparse.Namespace(login=login, proxy=url)
-        assert command._way(arguments) == Proxy("http://h:1", auth=auth)
 
     def test_a_password_without_a_user(
         self,

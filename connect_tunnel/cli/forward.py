@@ -14,11 +14,11 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from connect_tunnel import Proxy, TunnelError
-from connect_tunnel._proxy_url import read_url
+from connect_tunnel import TunnelError
 
 from .complaint import complain
-from .relay import PROXY_VARIABLE, seconds
+from .way import PROXY_VARIABLE, seconds, way
+from .way import declare as declare_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -82,23 +82,7 @@ def declare_proxy(parser: argparse.ArgumentParser) -> None:
 
 def _declare_common(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    default = os.environ.get(PROXY_VARIABLE)
-    parser.add_argument(
-        "-x", "--proxy", metavar="URL", default=default, required=not default,
-        help=f"the proxy, as in http://proxy.corp:3128 (default: {PROXY_VARIABLE})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--login",
-        choices=("password", "negotiate", "ntlm"),
-        default="password",
-        help="how to log in at the proxy: user and password of the URL by Basic or Digest (the "
-        "default), a Kerberos ticket, or user and password by NTLM; the last two want the "
-        "extra connect_tunnel[negotiate]",
-    )
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=seconds, default=30.0,
-        help="for the opening of each tunnel (default: %(default)g)",
-    )  # fmt: skip
+    declare_way(parser, opening="the opening of each tunnel")
     parser.add_argument(
         "--drain", metavar="SECONDS", type=seconds, default=5.0,
         help="for what is open when it ends (default: %(default)g)",
@@ -114,7 +98,7 @@ def run_forward(arguments: argparse.Namespace) -> None:
 
     with _usage_errors(arguments):
         forwarder = forward(
-            arguments.listen, arguments.target, via=_way(arguments), **_common(arguments)
+            arguments.listen, arguments.target, via=way(arguments), **_common(arguments)
         )
     _serve(forwarder, lambda: forwarder.address)
 
@@ -126,7 +110,7 @@ def run_proxy(arguments: argparse.Namespace) -> None:
     with _usage_errors(arguments):
         auth = _clients(arguments)
         forwarder = serve_proxy(
-            arguments.listen, via=_way(arguments), auth=auth, **_common(arguments)
+            arguments.listen, via=way(arguments), auth=auth, **_common(arguments)
         )
     # A password is told to who could not know it, and to nobody else.
     told = auth == "random"
@@ -144,22 +128,6 @@ def _clients(arguments: argparse.Namespace) -> ClientAuth:
     if not colon:
         raise ValueError(f"{AUTH_VARIABLE} is USER:PASSWORD")
     return user, password
-
-
-def _way(arguments: argparse.Namespace) -> str | Proxy:
-    """The proxy, and how to log in there."""
-    if arguments.login == "password":
-        url: str = arguments.proxy
-        return url
-    from connect_tunnel.auth import NTLM, Negotiate  # noqa: PLC0415 - for those who want one
-
-    proxy = Proxy(arguments.proxy)  # which complains of what is no URL
-    user, password = read_url(arguments.proxy).userinfo or (None, None)
-    if arguments.login == "negotiate":
-        return Proxy(proxy.url, auth=Negotiate(user, password or None))
-    if user is None or password is None:
-        raise ValueError("NTLM wants a user and a password, in the URL of the proxy")
-    return Proxy(proxy.url, auth=NTLM(user, password))
 
 
 def _common(arguments: argparse.Namespace) -> dict[str, Any]:

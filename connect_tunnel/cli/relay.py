@@ -9,7 +9,6 @@ for input that nobody would read any more.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import threading
@@ -17,7 +16,8 @@ from typing import Final
 
 from connect_tunnel import Tunnel, TunnelError, open_tunnel
 
-PROXY_VARIABLE: Final = "CONNECT_TUNNEL_PROXY"
+from .way import PROXY_VARIABLE, way
+from .way import declare as declare_way
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -48,37 +48,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("host", metavar="HOST", help="the target, named as the proxy knows it")
     parser.add_argument("port", metavar="PORT", type=int)
-    default = os.environ.get(PROXY_VARIABLE)
-    parser.add_argument(
-        "-x",
-        "--proxy",
-        metavar="URL",
-        default=default,
-        required=not default,
-        help=f"the proxy, as in http://proxy.corp:3128 (default: {PROXY_VARIABLE})",
-    )
-    parser.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=seconds,
-        default=30.0,
-        help="for the whole opening of the tunnel (default: %(default)g)",
-    )
+    declare_way(parser, opening="the whole opening of the tunnel")
     parser.set_defaults(run=run)
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"not a time to wait: {text}")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Open the tunnel, and copy until it ends."""
     _prepare_standard_descriptors()
     target = (arguments.host, arguments.port)
-    with open_tunnel(target, via=arguments.proxy, timeout=arguments.timeout) as tunnel:
+    with open_tunnel(target, via=way(arguments), timeout=arguments.timeout) as tunnel:
         relay(tunnel, _STDIN, _STDOUT)
 
 
