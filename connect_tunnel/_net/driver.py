@@ -124,9 +124,10 @@ class Driver:
             while True:
                 try:
                     kind = type(step)
-                    at = self.deadline.at
-                    if at is not None and kind in _TIMED and monotonic() >= at:
-                        raise Expired  # who never lets us wait has no more time than others
+                    if kind in _TIMED:
+                        at = self.deadline.at
+                        if at is not None and monotonic() >= at:
+                            raise Expired  # who never lets us wait has no more time than others
                     result: Any = _PERFORM[kind](self, step)
                     if result.__class__ is GeneratorType:  # an operation, which may wait
                         operation: Operation[Any] = result

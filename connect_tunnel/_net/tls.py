@@ -12,7 +12,8 @@ back, and one lost record ends the connection.
 from __future__ import annotations
 
 import ssl
-from threading import Lock, RLock
+from _thread import RLock  # what threading.RLock() calls for, at the price of one more call
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from .sock import MAX_READ, SocketLayer
@@ -56,7 +57,7 @@ class TLSLayer:
         self._below: Final = below
         self._incoming: Final = ssl.MemoryBIO()
         self._outgoing: Final = ssl.MemoryBIO()
-        self._lock: Final = RLock()  # as in `Stream`: a handler may close it meanwhile
+        self._lock: Final = RLock()  # a signal handler may close what its own thread is using
         self._outbox: bytes | memoryview = b""
         self._holds = False  # whether there may be something to decrypt, or to be taken
         self._seen = b""  # decrypted, and not taken yet
