@@ -57,10 +57,10 @@ class Tunnel:
         self.target: Final = target
         self._stream: Stream = stream
         self._drained = False
-        self._readable: Watch | None = None  # made by the first who waits
-        # On a plain hop who has no limit of time can wait in the kernel, at half the price.
+        # On a plain hop a read without a limit of time waits in `recv`: one call, and no poll.
         self._may_block: Final = CAN_BLOCK and isinstance(stream.layer, SocketLayer)
-        self._receive: Receive | None = None  # and by the first who does that
+        self._receive: Receive | None = None  # made by the first such read,
+        self._readable: Watch | None = None  # and this by the first other one that waits
         self._hops: Final = hops
         self._responses: Final = responses
 
@@ -227,6 +227,7 @@ class Tunnel:
         return extra_info(self._stream, name)
 
     def _block(self, max_bytes: int) -> bytes:
+        # In the turn of a reader, so that the socket is open, or at least nobody else's.
         self._receive = receive = blocking_receive(self._stream.sock)
         return receive(max_bytes)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from connect_tunnel import TunnelError
 
 from .complaint import complain
-from .way import PROXY_VARIABLE, seconds, way
+from .way import IN_SIGHT, seconds, way
 from .way import declare as declare_way
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ of the machine can go where your credentials lead. Only tunnels (CONNECT) are op
 is, and http:// is not.
 """
 _EXIT_CODES: Final = f"""
-Every user of the machine can see a command line (ps). A URL that holds a password is better
-kept in the variable {PROXY_VARIABLE}.
-
+{IN_SIGHT}
 exit codes: 0, ended by SIGTERM; 1, it cannot listen there; 2, wrong usage; 130, interrupted
 """
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from connect_tunnel import Tunnel, TunnelError, open_tunnel
 
-from .way import PROXY_VARIABLE, way
+from .way import IN_SIGHT, way
 from .way import declare as declare_way
 
 _STDIN: Final = 0
@@ -30,9 +30,7 @@ in ~/.ssh/config:
   Host *.example.com
       ProxyCommand connect-tunnel relay %h %p -x http://proxy.corp:3128
 
-Every user of the machine can see a command line (ps). A URL that holds a password is better
-kept in the variable {PROXY_VARIABLE}.
-
+{IN_SIGHT}
 The end of input is passed on as the end of what is sent. Many proxies (squid, tinyproxy, envoy)
 then end the other direction too: leave input open for as long as an answer may come.
 

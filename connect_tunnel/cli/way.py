@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 PROXY_VARIABLE: Final = "CONNECT_TUNNEL_PROXY"
 
+IN_SIGHT: Final = f"""\
+Every user of the machine can see a command line (ps). A URL that holds a password is better
+kept in the variable {PROXY_VARIABLE}.
+"""
+
 
 def declare(parser: argparse.ArgumentParser, *, opening: str) -> None:
     """Tell the parser of a command how the way there is given.
