@@ -137,23 +137,26 @@ def at_best(act: Callable[[], None], seconds: float) -> None:
 
 
 @contextmanager
-def nothing_left() -> Generator[None]:
-    """What is done in this context leaves no descriptor and no thread behind.
+def nothing_left(seconds: float = 2.0) -> Generator[None]:
+    """What is done in this context leaves no descriptor and no thread behind, after this long.
 
-    Servers belong into it, rather than round it: they open descriptors when they like.
+    Servers belong into it, rather than round it: they open descriptors when they like. What an
+    earlier test left behind may end meanwhile, and so no less is asked for than there was.
     """
     before = descriptors(), threads()
+
+    def left() -> tuple[int, set[threading.Thread]]:
+        return max(descriptors() - before[0], 0), threads() - before[1]
+
     yield
     with suppress(TimeoutError):
-        wait_until(lambda: (descriptors(), threads()) <= before)
-    left = descriptors(), threads()
-    assert left[0] <= before[0], f"{left[0] - before[0]} descriptors are left"
-    assert left[1] <= before[1], f"threads are left: {threading.enumerate()}"
+        wait_until(lambda: left() == (0, set()), seconds)
+    assert left() == (0, set())
 
 
-def threads() -> int:
-    """How many there are, without those that trio keeps for the next who needs one."""
-    return sum(not thread.name.startswith("Trio thread") for thread in threading.enumerate())
+def threads() -> set[threading.Thread]:
+    """Those there are, without those that trio keeps for the next who needs one."""
+    return {each for each in threading.enumerate() if not each.name.startswith("Trio thread")}
 
 
 def wait_until(condition: Any, seconds: float = 2.0) -> None:

@@ -6,7 +6,6 @@ import errno
 import select
 import socket
 import struct
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,8 @@ from connect_tunnel.testing import (
 from connect_tunnel.testing._listener import reset
 from connect_tunnel.testing._relay import join
 
-from .raw import HEAD, descriptors, dial, receive_all, receive_exactly, receive_head
+from .raw import HEAD, dial, receive_all, receive_exactly, receive_head
+from .shells import nothing_left
 
 if TYPE_CHECKING:
     import ssl
@@ -177,8 +177,8 @@ def test_a_proxy_behind_tls(
 
 
 def test_exit_ends_every_tunnel() -> None:
-    before = descriptors(), threading.active_count()
     with (
+        nothing_left(0),
         ScriptedProxy(Echo()) as target,
         LoopbackProxy() as proxy,
         dial(proxy),
@@ -186,4 +186,3 @@ def test_exit_ends_every_tunnel() -> None:
         tunnel(proxy, target),
     ):
         idle.sendall(HEAD[:9])
-    assert (descriptors(), threading.active_count()) == before

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,8 @@ from connect_tunnel.testing import (
 )
 from connect_tunnel.testing._listener import Listener
 
-from .raw import HEAD, OK, descriptors, dial, receive_all, receive_exactly, receive_head
+from .raw import HEAD, OK, dial, receive_all, receive_exactly, receive_head
+from .shells import nothing_left
 
 if TYPE_CHECKING:
     from connect_tunnel.testing import Step
@@ -260,10 +260,8 @@ def test_to_exit_in_the_middle_of_a_request_is_nobodys_fault() -> None:
     ids=str,
 )
 def test_exit_ends_every_play(script: list[Step]) -> None:
-    before = descriptors(), threading.active_count()
-    with ScriptedProxy(*script) as proxy, dial(proxy), dial(proxy):
+    with nothing_left(0), ScriptedProxy(*script) as proxy, dial(proxy), dial(proxy):
         pass
-    assert (descriptors(), threading.active_count()) == before
 
 
 def test_a_connection_that_comes_when_all_is_over_ends_at_once() -> None:
