@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ._errors import InvalidProxy, InvalidTarget, ProxyHungUp, ProxyUnreachable
 from ._fields import RequestFields
 from ._steps import Call, Enter, Resolve
+from ._target import known_addresses
 from .auth._auth import Later
 from .protocols import h1
 from .protocols.h1_body import MAX_BODY_SECONDS, Body, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ._fields import FieldPairs
     from ._response import ProxyResponse
@@ -131,8 +132,10 @@ def ask_socks(hop: Hop, goal: Target) -> Program[ProxyResponse | Refused]:
     return Refused(response, Body(response, framing=0), hop, Request(goal, proxy.fields))
 
 
-def look_up(goal: Target) -> Program[list[Address]]:
+def look_up(goal: Target) -> Program[Sequence[Address]]:
     """The addresses of a goal, where it is for us to know them, and no proxy's doing."""
+    if known := known_addresses(goal.host, goal.port, goal.kind):
+        return known
     yield from Enter("resolve", None)
     try:
         return (yield from Resolve(goal.host, goal.port))
@@ -146,7 +149,7 @@ def look_up(goal: Target) -> Program[list[Address]]:
     ) from cause
 
 
-def without_zone(addresses: list[Address], goal: Target) -> str:
+def without_zone(addresses: Sequence[Address], goal: Target) -> str:
     """The first address that means something elsewhere, too (RFC 9844)."""
     for host, _ in addresses:
         if "%" not in host:

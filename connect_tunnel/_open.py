@@ -14,14 +14,17 @@ from ._explain import refusal, socks_refusal
 from ._route import Routed
 from ._secret import without
 from ._steps import Dial, Enter, HangUp, Resolve
+from ._target import known_addresses
 from ._walk import Opened, Walk
 from .protocols.h1_body import MAX_BODY_SECONDS, read_body
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._ask import Refused
     from ._response import ProxyResponse
     from ._route import Hops
-    from ._steps import Program
+    from ._steps import Address, Program
     from ._target import Target
 
 
@@ -66,8 +69,8 @@ def _request_by_router(way: Routed, target: Target) -> Program[Opened | Refused]
 
 def _dial_directly(target: Target) -> Program[Opened]:
     """Connect to the target itself, as a router may decide."""
-    addresses = [(target.host, target.port)]
-    if target.kind == "name":
+    addresses: Sequence[Address] = known_addresses(target.host, target.port, target.kind)
+    if not addresses:
         yield from Enter("resolve", None)
         addresses = yield from Resolve(target.host, target.port)
     yield from Enter("tcp", None)

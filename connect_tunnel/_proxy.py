@@ -10,6 +10,7 @@ from ._fields import RequestFields
 from ._frozen import Frozen
 from ._http2 import HTTP2
 from ._proxy_url import ProxyURL, Unusable, read_url
+from ._target import known_addresses
 from .auth._auth import Auth
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._fields import FieldsLike
+    from ._steps import Endpoint
     from ._target import Target
     from .auth._prompt import Ask
 
@@ -72,11 +74,12 @@ class Proxy(Frozen):
     """
 
     __slots__ = (
-        "auth", "endpoint", "fields", "fields_for", "host", "http1", "http2", "port",
+        "addresses", "auth", "endpoint", "fields", "fields_for", "host", "http1", "http2", "port",
         "proxy_protocol", "require_close_notify", "resolve", "scheme", "ssl_context", "unix_path",
         "url",
     )  # fmt: skip
 
+    addresses: tuple[Endpoint, ...]
     auth: Auth | None
     endpoint: Target
     fields: RequestFields
@@ -176,6 +179,7 @@ class _Read(NamedTuple):
 
     scheme: str
     host: str
+    addresses: tuple[Endpoint, ...]
     endpoint: Target
     url: str
     unix_path: str | None
@@ -197,9 +201,11 @@ def _read(url: object, auth: object, headers: FieldsLike | None, unix_path: _Pat
         raise Unusable("the proxy's credentials are given twice, as auth and among the headers")
     if headers is not None and place.scheme.startswith("socks"):
         raise Unusable("a SOCKS proxy is told no headers")
+    path, endpoint = _read_path(place, unix_path), place.endpoint
+    known = known_addresses(place.host, endpoint.port, endpoint.kind)
     return _Read(
-        place.scheme, place.host, place.endpoint, _shown_url(place),
-        _read_path(place, unix_path), credentials, fields, fields_for,
+        place.scheme, place.host, known if path is None else (path,), endpoint,
+        _shown_url(place), path, credentials, fields, fields_for,
     )  # fmt: skip
 
 

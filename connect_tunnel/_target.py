@@ -106,6 +106,15 @@ class Target(Frozen):
         return f"Target({self.host!r}, {self.port})"
 
 
+def known_addresses(host: str, port: int, kind: Kind) -> tuple[tuple[str, int], ...]:
+    """The addresses of a host, where no resolver needs to be asked for them; otherwise none."""
+    if kind != "name":
+        return ((host, port),)
+    if host == "localhost" or host.endswith(".localhost"):  # nobody else's business (RFC 6761, 6.3)
+        return ("127.0.0.1", port), ("::1", port)
+    return ()
+
+
 @lru_cache(maxsize=512, typed=True)  # programs open many tunnels to few targets; True is not 1
 def _known(host: str, port: int) -> Target:
     return Target(host, port)

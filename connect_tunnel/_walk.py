@@ -39,8 +39,10 @@ from ._target import Target
 from .protocols import h2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._route import Hop, Hops
-    from ._steps import Program
+    from ._steps import Endpoint, Program
     from .protocols.h2_stream import Loss
 
 # Answers to the challenges of one hop: a scheme of three legs that fails, then Digest with a
@@ -176,16 +178,12 @@ class Walk:
     def _dial(self, hop: Hop) -> Program[None]:
         proxy, attempts = hop.proxy, self._attempts
         patience = PATIENCE if attempts > 1 else None
-        if proxy.unix_path is not None:
-            yield from Enter("tcp", hop, patience, attempts=attempts)
-            yield from Dial([proxy.unix_path])
-        else:
-            addresses = [(proxy.host, proxy.port)]
-            if proxy.endpoint.kind == "name":
-                yield from Enter("resolve", hop, patience, attempts=attempts)
-                addresses = yield from Resolve(proxy.host, proxy.port)
-            yield from Enter("tcp", hop, patience, attempts=attempts)
-            yield from Dial(addresses)
+        addresses: Sequence[Endpoint] = proxy.addresses
+        if not addresses:
+            yield from Enter("resolve", hop, patience, attempts=attempts)
+            addresses = yield from Resolve(proxy.host, proxy.port)
+        yield from Enter("tcp", hop, patience, attempts=attempts)
+        yield from Dial(addresses)
         self.dialled = True
         if proxy.proxy_protocol is not None:
             from .protocols.proxy_protocol import header  # noqa: PLC0415 - for who needs it

@@ -25,10 +25,7 @@ T = TypeVar("T")
 
 def resolve(name: str, port: int) -> Operation[list[Address]]:
     """The addresses of a name, in the order of the system's resolver (RFC 6724)."""
-    if name == "localhost" or name.endswith(".localhost"):
-        # Nobody else's business (RFC 6761, 6.3), and not worth a thread.
-        return [("127.0.0.1", port), ("::1", port)]
-    return (yield from offload(lambda: _look_up(name, port)))
+    return offload(lambda: _look_up(name, port))
 
 
 def _look_up(name: str, port: int) -> list[Address]:

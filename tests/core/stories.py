@@ -87,7 +87,7 @@ def story(done: Replay[Any]) -> list[str]:
             case Resolve(host, port):
                 told.append(f"look up {host}:{port}")
             case Dial(addresses):
-                told.append("dial" if addresses is ADDRESSES else f"dial {addresses}")
+                told.append("dial" if addresses is ADDRESSES else f"dial {[*addresses]}")
             case StartTLS(_, name):
                 told.append(f"TLS with {name}")
             case Send(data):

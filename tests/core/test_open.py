@@ -267,8 +267,9 @@ LOOKED_UP = f"look up {TARGET}"
         (TARGET, [LOOKED_UP, "dial"], ["resolve", "tcp"]),
         (Target("192.0.2.7", 993), ["dial [('192.0.2.7', 993)]"], ["tcp"]),
         (Target("2001:db8::7", 993), ["dial [('2001:db8::7', 993)]"], ["tcp"]),
+        (Target("localhost", 993), ["dial [('127.0.0.1', 993), ('::1', 993)]"], ["tcp"]),
     ],
-    ids=["a name", "IPv4", "IPv6"],
+    ids=["a name", "IPv4", "IPv6", "this machine"],
 )
 def test_a_direct_way(target: Target, told: list[str], phases: list[str]) -> None:
     """The target is dialled, at no hop, and not a byte is sent."""

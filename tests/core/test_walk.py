@@ -94,6 +94,10 @@ T = TypeVar("T")
         ("https://proxy.test.", ["look up proxy.test.:443", "dial", "TLS with proxy.test"]),
         ("https://[fe80::1%eth0]", ["dial [('fe80::1%eth0', 443)]", "TLS with fe80::1"]),
         ("https://192.0.2.1", ["dial [('192.0.2.1', 443)]", "TLS with 192.0.2.1"]),
+        ("http://localhost", ["dial [('127.0.0.1', 80), ('::1', 80)]"]),
+        ("https://a.localhost",
+         ["dial [('127.0.0.1', 443), ('::1', 443)]", "TLS with a.localhost"]),
+        ("http://localhost.test", ["look up localhost.test:80", "dial"]),
     ],
 )  # fmt: skip
 def test_one_hop(proxy: str, told: list[str]) -> None:
@@ -419,6 +423,12 @@ def test_resolve_local_and_no_address_that_can_be_told() -> None:
 def test_resolve_local_of_an_address(target: Target) -> None:
     done = run(way(LOCAL), OK, target=target)
     assert story(done) == [*REACHED, f"ask for {target}"]
+
+
+def test_resolve_local_of_this_machine() -> None:
+    """RFC 6761, 6.3: no resolver is asked for it."""
+    done = run(way(LOCAL), OK, target=Target("localhost", 993))
+    assert story(done) == [*REACHED, "ask for 127.0.0.1:993"]
 
 
 def test_resolve_local_in_a_chain() -> None:
