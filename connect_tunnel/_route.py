@@ -24,10 +24,12 @@ class Hop:
     A hop lives as long as its way: that of a `Dialer`, or of one opening.
 
     Attributes:
-        http1_only: Whether it has turned out to be of no use in HTTP/2.
+        multiplexes: Whether it is to be asked in HTTP/2, if it agrees.
+        protocols: What it is offered by ALPN (RFC 7301).
+        ssl_context: For TLS with it; None for the process's own.
     """
 
-    __slots__ = ("http1_only", "memory", "number", "of", "proxy")
+    __slots__ = ("memory", "multiplexes", "number", "of", "protocols", "proxy", "ssl_context")
     __match_args__ = ("proxy", "number", "of")
 
     def __init__(self, proxy: Proxy, number: int = 1, of: int = 1) -> None:
@@ -35,27 +37,19 @@ class Hop:
         self.proxy: Final = proxy
         self.number: Final = number
         self.of: Final = of
-        self.http1_only: bool = False
+        self.ssl_context: ssl.SSLContext | None = proxy.ssl_context
+        self.multiplexes: bool = proxy.http2 is not None
+        self.protocols: tuple[str, ...] = _HTTP1
+        if self.multiplexes:
+            self.protocols = ("h2", *_HTTP1) if proxy.http1 else ("h2",)
 
-    @property
-    def multiplexes(self) -> bool:
-        """Whether it is to be asked in HTTP/2, if it agrees."""
-        return self.proxy.http2 is not None and not self.http1_only
-
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """What it is offered by ALPN (RFC 7301)."""
-        if not self.multiplexes:
-            return ("http/1.1",)
-        return ("h2", "http/1.1") if self.proxy.http1 else ("h2",)
-
-    @property
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """For TLS with it; what one context offers cannot be taken back."""
+    def forgo_http2(self) -> None:
+        """Ask it in HTTP/1.1 from here on: it has turned out to be of no use in HTTP/2."""
         settings = self.proxy.http2
-        if self.http1_only and settings is not None and settings.fallback_context is not None:
-            return settings.fallback_context
-        return self.proxy.ssl_context
+        if settings is not None and settings.fallback_context is not None:
+            self.ssl_context = settings.fallback_context  # what one offers cannot be taken back
+        self.protocols = _HTTP1
+        self.multiplexes = False
 
     @property
     def place(self) -> str | None:
@@ -65,6 +59,8 @@ class Hop:
     def __repr__(self) -> str:
         return f"<Hop {self.number} of {self.of}: {self.proxy.url}>"
 
+
+_HTTP1: Final = ("http/1.1",)
 
 Hops: TypeAlias = tuple[Hop, ...]
 """The hops of a way, in the order they are passed; none on the direct way."""

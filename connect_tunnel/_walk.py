@@ -108,9 +108,8 @@ class Walk:
 
     def _reach(self, index: int) -> Program[Refused | None]:
         """Have a connection to a hop, up to where it can be asked for something."""
-        hop = self._hops[index]
-        self._shared.discard(hop)
-        return self._join(index) if hop.multiplexes else self._connect(index, promised=False)
+        multiplexes = self._hops[index].multiplexes
+        return self._join(index) if multiplexes else self._connect(index, promised=False)
 
     def _join(self, index: int) -> Program[Refused | None]:
         """Take part in a connection of others, or make one for them."""
@@ -172,7 +171,8 @@ class Walk:
                 "does not agree to HTTP/2, and http1=False leaves nothing else",
                 hint=None if proxy.ssl_context is None else _OFFER,
             )
-        hop.http1_only = hop.proxy.http2 is not None
+        if hop.multiplexes:
+            hop.forgo_http2()
         return False
 
     def _dial(self, hop: Hop) -> Program[None]:
@@ -257,7 +257,7 @@ class Walk:
         assert auth is not None
         if not hop.proxy.http1:
             raise ProxyHungUp(_SHARED, phase="auth", hint=_ALONE)
-        hop.http1_only = True
+        hop.forgo_http2()
         yield from HangUp()
         no = yield from self._reach(index)
         if no is not None:
@@ -317,7 +317,7 @@ class Walk:
         """
         hop = self._hops[index]
         if loss.cause == "version" and hop.proxy.http1:
-            hop.http1_only = True
+            hop.forgo_http2()
         elif not (
             again and (loss.cause == "unprocessed" or (loss.cause == "ended" and self._joined))
         ):

@@ -66,7 +66,7 @@ def _alone(hop: Hop) -> Hop:
     if not hop.multiplexes:
         return hop
     alone = Hop(hop.proxy, hop.number, hop.of)
-    alone.http1_only = True
+    alone.forgo_http2()
     return alone
 
 

@@ -40,7 +40,7 @@ def test_a_hop_remembers_for_those_who_have_credentials() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "http1_only", "protocols"),
+    ("options", "forgone", "protocols"),
     [
         ({}, False, ("http/1.1",)),
         ({"http2": True}, False, ("h2", "http/1.1")),
@@ -50,11 +50,12 @@ def test_a_hop_remembers_for_those_who_have_credentials() -> None:
     ids=["HTTP/1.1", "either", "HTTP/2 alone", "what turned out"],
 )
 def test_what_a_hop_is_offered(
-    options: dict[str, Any], http1_only: bool, protocols: tuple[str, ...]
+    options: dict[str, Any], forgone: bool, protocols: tuple[str, ...]
 ) -> None:
     """H2-03: never h2c, and never what is not to be spoken."""
     hop = Hop(Proxy("https://proxy.test", **options))
-    hop.http1_only = http1_only
+    if forgone:
+        hop.forgo_http2()
     assert hop.protocols == protocols
     assert hop.multiplexes is ("h2" in protocols)
 
@@ -70,7 +71,7 @@ def test_the_context_of_a_hop() -> None:
     ]:
         hop = Hop(proxy)
         assert hop.ssl_context is offers
-        hop.http1_only = True
+        hop.forgo_http2()
         assert hop.ssl_context is later
 
 

@@ -1169,13 +1169,13 @@ def test_a_proxy_that_agrees_to_what_is_not_to_be_spoken(
     assert said in str(done.value)
     assert (done.value.hint is None) if hint is None else (hint in str(done.value.hint))
     assert story(done) == [JOIN, *DIALLED]
-    assert not hops[0].http1_only
+    assert hops[0].multiplexes
 
 
 def test_http_2_where_it_was_of_no_use() -> None:
     """A context of the caller's may go on to offer it."""
     hops = way(H2)
-    hops[0].http1_only = True
+    hops[0].forgo_http2()
     done = walk(hops)
     assert isinstance(done.value, InvalidProxy)
     assert "fallback_context" in str(done.value.hint)
@@ -1187,7 +1187,7 @@ def test_http_2_that_turns_out_to_be_of_no_use_meanwhile() -> None:
     hops = way(H2)
 
     def agree() -> Iterator[str]:
-        hops[0].http1_only = True
+        hops[0].forgo_http2()
         yield "h2"
 
     done = walk(hops, GRANTED_2, StartTLS=agree())
@@ -1199,7 +1199,7 @@ def test_who_is_to_dial_says_what_came_of_it_whatever_others_found_out() -> None
     hops = way(H2)
 
     def let_dial() -> Iterator[str]:
-        hops[0].http1_only = True
+        hops[0].forgo_http2()
         yield "dial"
 
     done = walk(hops, coming=[OK], Join=let_dial(), StartTLS=[None])
@@ -1327,7 +1327,7 @@ def test_http_1_1_it_has_to_be(joins: list[object]) -> None:
     opened(done)
     assert story(done)[-5:] == ["hang up", *DIALLED, ASKED]
     assert done.left == TAIL
-    assert hops[0].http1_only
+    assert not hops[0].multiplexes
     assert story(walk(hops, coming=[OK], StartTLS=["http/1.1"])) == [*DIALLED, ASKED]
 
 
