@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from connect_tunnel._errors import ProxyUnreachable
 
@@ -39,43 +39,46 @@ def dial(
     Raises:
         ProxyUnreachable: None does; `attempts` tells what came of each.
     """
-    untried = interleave(addresses) if len(addresses) > 1 else [*addresses]
+    untried = interleave(addresses) if len(addresses) > 2 else [*addresses]
     racing: dict[socket.socket, Endpoint] = {}
     failed: list[tuple[Endpoint, OSError]] = []
-    winner: socket.socket | None = None
     try:
         while untried or racing:
             if untried:
                 address = untried.pop(0)
                 try:
-                    sock, code = _begin(address, local_address, options)
+                    sock, connected = _begin(address, local_address, options)
                 except OSError as error:
                     failed.append((address, error))
                     continue  # a failure brings on the next attempt at once
-                racing[sock] = address
-                if code in _CONNECTED:
-                    winner = sock
+                if connected:
                     return sock
+                racing[sock] = address
             for sock in (yield from _ready(list(racing), more=bool(untried))):
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                address = racing.pop(sock)
                 if code == 0:
-                    winner = sock
                     return sock
-                failed.append((racing.pop(sock), OSError(code, os.strerror(code))))
+                failed.append((address, OSError(code, os.strerror(code))))
                 sock.close()
         raise _unreachable(failed)
     finally:
         for sock in racing:
-            if sock is not winner:
-                sock.close()
+            sock.close()
 
 
 def _begin(
     address: Endpoint,
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
-) -> tuple[socket.socket, int]:
-    family, place = _place(address)
+) -> tuple[socket.socket, bool]:
+    """A socket that connects, and whether it has done so already."""
+    family: int = _IPV4
+    place: tuple[Any, ...] | str = address
+    if isinstance(address, str):
+        family = _UNIX
+    elif ":" in address[0]:
+        family, place = _IPV6, _with_scope(*address)
     sock = new_socket(family, local_address, options)
     try:
         code = sock.connect_ex(place)
@@ -83,25 +86,20 @@ def _begin(
             # On the same machine, where many proxies are, it is done by now: asking again
             # costs less than waiting.
             code = sock.connect_ex(place)
-        if code not in _CONNECTED and (code not in _PENDING or family == _UNIX):
-            # A Unix socket that is not connected at once never is: its queue is full.
-            raise OSError(code, os.strerror(code))
+        if code in _CONNECTED:
+            return sock, True
+        if code in _PENDING and family != _UNIX:
+            return sock, False
+        # A Unix socket that is not connected at once never is: its queue is full.
+        raise OSError(code, os.strerror(code))
     except BaseException:
         sock.close()
         raise
-    return sock, code
 
 
-def _place(address: Endpoint) -> tuple[int, tuple[Any, ...] | str]:
-    if isinstance(address, str):
-        return _UNIX, address
-    host, port = address
-    if ":" in host:
-        return socket.AF_INET6, _with_scope(host, port)
-    return socket.AF_INET, address
-
-
-_UNIX = getattr(socket, "AF_UNIX", -1)  # which Windows has, and Python there has not
+_IPV4: Final = int(socket.AF_INET)
+_IPV6: Final = int(socket.AF_INET6)
+_UNIX: Final = int(getattr(socket, "AF_UNIX", -1))  # which Windows has, and Python there has not
 
 
 def _with_scope(host: str, port: int) -> tuple[Any, ...]:

@@ -23,8 +23,13 @@ MAX_READ = 65536
 _PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
 
 
+# As numbers, once: to look them up, and as members of an Enum, takes longer than what they are for.
+_IPV4, _IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
+_STREAM, _TCP, _SOCKET = int(socket.SOCK_STREAM), int(socket.IPPROTO_TCP), int(socket.SOL_SOCKET)
+_NODELAY, _KEEPALIVE = int(socket.TCP_NODELAY), int(socket.SO_KEEPALIVE)
+
 # Where the system can make a socket that never blocks, that saves a call.
-_KIND = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
+_NONBLOCK = int(getattr(socket, "SOCK_NONBLOCK", 0))
 
 # To try and not to wait, even if the socket is one that waits.
 _NOW: Final = getattr(socket, "MSG_DONTWAIT", 0)
@@ -180,16 +185,16 @@ def new_socket(
     options: Iterable[SocketOption],
 ) -> socket.socket:
     """A socket, non-blocking until a thread chooses to wait in the kernel."""
-    over_ip = family in (socket.AF_INET, socket.AF_INET6)
+    over_ip = family in (_IPV4, _IPV6)
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
-    sock = socket.socket(family, _KIND, socket.IPPROTO_TCP if over_ip else 0)
+    sock = socket.socket(family, _STREAM | _NONBLOCK, _TCP if over_ip else 0)
     try:
-        if _KIND == socket.SOCK_STREAM:
+        if not _NONBLOCK:
             sock.setblocking(False)
         if over_ip:
             # Before the first byte: CONNECT would wait for the ACK of the TLS Finished.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(_TCP, _NODELAY, 1)
+            sock.setsockopt(_SOCKET, _KEEPALIVE, 1)
         for option in options:
             sock.setsockopt(*option)
         if local_address is not None:
@@ -202,7 +207,7 @@ def new_socket(
 
 def ends_of(sock: socket.socket) -> tuple[Address, Address] | None:
     """The addresses of a connection, ours and the other; None where it has none."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock.family not in (_IPV4, _IPV6):
         return None
     near, far = sock.getsockname(), sock.getpeername()
     return (near[0], near[1]), (far[0], far[1])

@@ -151,7 +151,7 @@ def test_what_fails_before_a_syn_is_an_attempt_too(good: Address) -> None:
 def test_a_system_whose_sockets_all_block_at_first(
     good: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connect_tunnel._net.sock._KIND", socket.SOCK_STREAM)
+    monkeypatch.setattr("connect_tunnel._net.sock._NONBLOCK", 0)
     with nothing_left(), perform("sync", dial([good], None, ()), Deadline()) as sock:
         assert sock.gettimeout() == 0
 
@@ -182,10 +182,10 @@ def test_a_unix_socket_whose_queue_is_full(shell: str) -> None:
 def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """On loopback a connection is there, or refused, by the time that one looks."""
 
-    def begin(address: Address, *_: object) -> tuple[socket.socket, int]:
+    def begin(address: Address, *_: object) -> tuple[socket.socket, bool]:
         family = V6 if ":" in address[0] else V4
         sock = new_socket(family, None, ())
-        return sock, sock.connect_ex(address)
+        return sock, sock.connect_ex(address) == 0
 
     monkeypatch.setattr("connect_tunnel._net.dial._begin", begin)
 
