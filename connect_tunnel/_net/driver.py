@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
-    from connect_tunnel._errors import Phase
-    from connect_tunnel._route import Hop
     from connect_tunnel._steps import Address, Answer, Joined, Program
     from connect_tunnel._target import Target
     from connect_tunnel._timeout import Timeout
@@ -58,6 +56,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NO_PART: Final = Enter("resolve", None)
 _UNDIALLED = "a program dials before it does anything else"
 _UNSHARED = "a program joins before it shares or asks"
 
@@ -74,10 +73,14 @@ class Driver:
     """
 
     __slots__ = (
-        "_awaiting", "_direct", "_exchanges", "_hop", "_layer", "_limit",
-        "_local_address", "_new_bell", "_part_ends", "_phase", "_pool", "_sharing",
-        "_socket_options", "_started", "_timeout", "_total_ends", "deadline", "target",
+        "_awaiting", "_exchanges", "_layer", "_limit", "_local_address", "_new_bell", "_part",
+        "_part_ends", "_pool", "_sharing", "_socket_options", "_started", "_timeout",
+        "_total_ends", "deadline", "target",
     )  # fmt: skip
+
+    _started: float
+    _total_ends: float | None
+    _limit: float | None
 
     def __init__(  # noqa: PLR0913 - all that openings can differ in
         self,
@@ -99,12 +102,7 @@ class Driver:
         self._new_bell, self._pool = new_bell, pool
         self._sharing: Sharing | None = None  # for those who do
         self._layer: Layer | None = None
-        self._hop: Hop | None = None
-        self._direct = False  # whether it is the target itself that is dialled
-        self._limit: float | None = None
-        self._phase: Phase = "resolve"
-        self._started = 0.0
-        self._total_ends: float | None = None
+        self._part = _NO_PART
         self._part_ends: float | None = None
 
     def run(self, program: Program[T], *, anew: bool = True) -> Operation[T]:
@@ -115,8 +113,7 @@ class Driver:
             anew: Whether it has the whole time, and not what is left of that of the last one.
         """
         if anew:
-            self._started = monotonic()
-            total = self._timeout.total
+            self._started, total = monotonic(), self._timeout.total
             self._total_ends = None if total is None else self._started + total
         self.deadline.at = self._total_ends
         try:
@@ -172,8 +169,7 @@ class Driver:
             self._layer = None
 
     def _enter(self, step: Enter) -> None:
-        self._hop, self._direct = step.hop, step.hop is None
-        self._phase = step.phase
+        self._part = step
         self._part_ends = None
         self.deadline.at = total_ends = self._total_ends
         if step.seconds is None and not self._timeout.has_parts:
@@ -194,20 +190,27 @@ class Driver:
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
         limit = self._timeout.total if self._part_ends is None else self._limit
-        late = too_late(self._phase, limit, at_hop=self._hop is not None, direct=self._direct)
+        at_hop = self._part.hop is not None
+        late = too_late(self._part.phase, limit, at_hop=at_hop, direct=self._direct)
         if self._part_ends is None:
             raise late from None
         return late
 
     def _place(self, error: TunnelError) -> None:
         """Tell an error where and when it happened, unless it knows better."""
-        error.phase = error.phase or self._phase
+        hop = self._part.hop
+        error.phase = error.phase or self._part.phase
         error.target = error.target or str(self.target)
         error.elapsed = monotonic() - self._started if error.elapsed is None else error.elapsed
-        if self._hop is not None and error.proxy_url is None:
-            error.proxy_url, error.hop = self._hop.proxy.url, self._hop.place
+        if hop is not None and error.proxy_url is None:
+            error.proxy_url, error.hop = hop.proxy.url, hop.place
         elif self._direct and error.proxy_url is None:
             error.direct = True
+
+    @property
+    def _direct(self) -> bool:
+        """Whether it is the target itself that is dialled."""
+        return self._part.hop is None and self._part is not _NO_PART
 
     def _resolve(self, step: Resolve) -> Operation[list[Address]]:
         try:

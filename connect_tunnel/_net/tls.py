@@ -145,22 +145,23 @@ class TLSLayer:
         room = max_bytes
         while room and not self._ended:
             # Not tried in vain, which costs an exception: most reads begin with nothing here.
-            some = self._holds or self._incoming.eof
-            part = self._read_record(room) if some else None
-            if part is None:
+            if self._holds or self._incoming.eof:
+                part = self._read_record(room)
+                if part:
+                    parts.append(part)
+                    room -= len(part)
+                    self._holds = self._incoming.pending > 0 or self.object.pending() > 0
+                    if self._holds:
+                        continue
+                    break
+                if part is not None:
+                    self._ended = True
+                    break
                 self._holds = False
-                if self._outgoing.pending or self._outbox:
-                    self._drain()  # what it has to say by itself: an alert, a new key
-                if parts or not self._fill():
-                    break
-            elif part:
-                parts.append(part)
-                room -= len(part)
-                self._holds = self._incoming.pending > 0 or self.object.pending() > 0
-                if not self._holds:
-                    break
-            else:
-                self._ended = True
+            if self._outgoing.pending or self._outbox:
+                self._drain()  # what it has to say by itself: an alert, a new key
+            if parts or not self._fill():
+                break
         if len(parts) == 1:
             return parts[0]
         return b"".join(parts) if parts or self._ended else None
@@ -211,17 +212,18 @@ class TLSLayer:
             return self._drain()
 
     def _drain(self) -> bool:
+        below, outbox = self._below, self._outbox
         if self._outgoing.pending:
             data = self._outgoing.read()
-            self._outbox = b"".join((self._outbox, data)) if self._outbox else data
-        while self._outbox:
-            count = self._below.send_now(self._outbox)
+            self._outbox = outbox = b"".join((outbox, data)) if outbox else data
+        while outbox:
+            count = below.send_now(outbox)
             if not count:
                 return False
             # Not an empty view: of those with nothing to send there may be thousands.
-            whole = count == len(self._outbox)
-            self._outbox = b"" if whole else memoryview(self._outbox)[count:]
-        return self._below.flush_now()
+            outbox = b"" if count == len(outbox) else memoryview(outbox)[count:]
+            self._outbox = outbox
+        return below.flush_now()
 
     def end_now(self) -> None:
         """Send close_notify, and go on reading (RFC 8446, 6.1)."""
