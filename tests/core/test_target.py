@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect_tunnel import InvalidTarget, Target
+from connect_tunnel._target import known_addresses
 
 READ: list[tuple[str, object, str, str]] = [  # id, what is said, kind, what goes on the wire
     ("H1-01 a name and a port", "server.example.com:443", "name", "server.example.com:443"),
@@ -336,3 +337,24 @@ def test_t12_octets_are_never_cut_out_of_characters(octets: list[int]) -> None:
 @pytest.mark.parametrize("host", ["x\u010d\u010aX: 1", "x\u010d\u010aX", "\uff0d\uff0a"])
 def test_t12_cr_and_lf_in_disguise(host: str) -> None:
     assert_harmless((host, 443))
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("192.0.2.7", [("192.0.2.7", 993)]),
+        ("[2001:db8::7]", [("2001:db8::7", 993)]),
+        ("localhost", [("127.0.0.1", 993), ("::1", 993)]),
+        ("A.LocalHost", [("127.0.0.1", 993), ("::1", 993)]),
+        ("notlocalhost", []),
+        ("localhost.test", []),
+        ("localhost.", []),
+        ("imap.example.com", []),
+    ],
+)
+def test_addresses_that_no_resolver_is_asked_for(
+    host: str, addresses: list[tuple[str, int]]
+) -> None:
+    """RFC 6761, 6.3: a name of this machine is nobody else's business."""
+    target = Target(host, 993)
+    assert [*known_addresses(target.host, target.port, target.kind)] == addresses
