@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -707,13 +708,12 @@ class TestTheProxy:
     def test_clients_that_leave(self, shell: str) -> None:
         """Nobody is told: it is what a check of a port does."""
         with listening(shell, "serve_proxy", "127.0.0.1:0", via=Direct()) as proxy:
-            for said in (b"", b"CONNECT "):
+            for said, leave in product((b"", b"CONNECT "), (socket.socket.close, reset)):
                 with dial(proxy) as sock:
+                    wait_until(lambda: proxy.connections == 1)  # not gone before it was there
                     sock.sendall(said)
-                with dial(proxy) as sock:
-                    sock.sendall(said)
-                    reset(sock)
-            wait_until(lambda: proxy.connections == 0)
+                    leave(sock)
+                wait_until(lambda: proxy.connections == 0)
 
     def test_a_fault_of_somebody_elses_ends_one_connection(
         self, shell: str, caplog: pytest.LogCaptureFixture
