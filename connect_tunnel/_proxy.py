@@ -79,7 +79,7 @@ class Proxy(Frozen):
         "url",
     )  # fmt: skip
 
-    addresses: tuple[Endpoint, ...]
+    addresses: tuple[Endpoint, ...]  # where to dial; none if its name is to be looked up
     auth: Auth | None
     endpoint: Target
     fields: RequestFields

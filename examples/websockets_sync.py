@@ -3,8 +3,8 @@
 $ python websockets_sync.py wss://echo.example.com/ hello --via http://proxy.corp:3128
 
 TLS is the tunnel's here, and so websockets is given a `ws://` URL. It reads in a thread of its own
-while another writes, and OpenSSL, which an `ssl.SSLSocket` leaves to both at once, then loses now
-and then what was said (CPython's issue 143756); the TLS of a tunnel takes turns.
+while another writes. An `ssl.SSLSocket` lets both into OpenSSL at once, which then now and then
+loses an answer (CPython's issue 143756); in the TLS of a tunnel they take turns.
 """
 
 from __future__ import annotations

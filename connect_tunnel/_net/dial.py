@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connect_tunnel._errors import ProxyUnreachable
 
-from .sock import new_socket
+from .sock import IPV4, IPV6, new_socket
 from .waits import WRITE, AnyReady, Ready
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def dial(
     Raises:
         ProxyUnreachable: None does; `attempts` tells what came of each.
     """
+    # Two take turns in any order.
     untried = interleave(addresses) if len(addresses) > 2 else [*addresses]
     racing: dict[socket.socket, Endpoint] = {}
     failed: list[tuple[Endpoint, OSError]] = []
@@ -73,12 +74,12 @@ def _begin(
     options: Iterable[SocketOption],
 ) -> tuple[socket.socket, bool]:
     """A socket that connects, and whether it has done so already."""
-    family: int = _IPV4
+    family = IPV4
     place: tuple[Any, ...] | str = address
     if isinstance(address, str):
         family = _UNIX
     elif ":" in address[0]:
-        family, place = _IPV6, _with_scope(*address)
+        family, place = IPV6, _with_scope(*address)
     sock = new_socket(family, local_address, options)
     try:
         code = sock.connect_ex(place)
@@ -97,8 +98,6 @@ def _begin(
         raise
 
 
-_IPV4: Final = int(socket.AF_INET)
-_IPV6: Final = int(socket.AF_INET6)
 _UNIX: Final = int(getattr(socket, "AF_UNIX", -1))  # which Windows has, and Python there has not
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_PART: Final = Enter("resolve", None)
+_NO_PART: Final = Enter("resolve", None)  # before a program has entered one
 _UNDIALLED = "a program dials before it does anything else"
 _UNSHARED = "a program joins before it shares or asks"
 

@@ -23,8 +23,8 @@ MAX_READ = 65536
 _PEEK = 4096  # a head is shorter; a longer one is taken piece by piece
 
 
-# As numbers, once: to look them up, and as members of an Enum, takes longer than what they are for.
-_IPV4, _IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
+# Plain numbers: to compare and combine members of an Enum is several times the work.
+IPV4, IPV6 = int(socket.AF_INET), int(socket.AF_INET6)
 _STREAM, _TCP, _SOCKET = int(socket.SOCK_STREAM), int(socket.IPPROTO_TCP), int(socket.SOL_SOCKET)
 _NODELAY, _KEEPALIVE = int(socket.TCP_NODELAY), int(socket.SO_KEEPALIVE)
 
@@ -185,7 +185,7 @@ def new_socket(
     options: Iterable[SocketOption],
 ) -> socket.socket:
     """A socket, non-blocking until a thread chooses to wait in the kernel."""
-    over_ip = family in (_IPV4, _IPV6)
+    over_ip = family in (IPV4, IPV6)
     # With proto=0 asyncio does not recognise it as TCP and leaves Nagle's algorithm on.
     sock = socket.socket(family, _STREAM | _NONBLOCK, _TCP if over_ip else 0)
     try:
@@ -207,7 +207,7 @@ def new_socket(
 
 def ends_of(sock: socket.socket) -> tuple[Address, Address] | None:
     """The addresses of a connection, ours and the other; None where it has none."""
-    if sock.family not in (_IPV4, _IPV6):
+    if sock.family not in (IPV4, IPV6):
         return None
     near, far = sock.getsockname(), sock.getpeername()
     return (near[0], near[1]), (far[0], far[1])

@@ -2,8 +2,8 @@
 
 It is called as `socket.create_connection` is, with `via` besides, and gives a real socket: the
 one that was dialled or, where the hop is TLS or is shared, one end of a bridge. So it is what
-`sock=` of paramiko, pg8000 and websockets wants, and what a client of redis or MQTT can make
-its connections with. `examples/` has each of them.
+`sock=` of paramiko and pg8000 wants, and what a client of redis or MQTT can make its connections
+with. `examples/` has each of them.
 """
 
 from __future__ import annotations

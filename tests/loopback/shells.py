@@ -140,8 +140,8 @@ def at_best(act: Callable[[], None], seconds: float) -> None:
 def nothing_left(seconds: float = 2.0) -> Generator[None]:
     """What is done in this context leaves no descriptor and no thread behind, after this long.
 
-    Servers belong into it, rather than round it: they open descriptors when they like. What an
-    earlier test left behind may end meanwhile, and so no less is asked for than there was.
+    Servers belong into it, rather than round it: they open descriptors when they like. Fewer than
+    before is as good, since what an earlier test left behind may end meanwhile.
     """
     before = descriptors(), threads()
 

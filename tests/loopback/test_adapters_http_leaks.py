@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -151,9 +152,11 @@ def test_t13_a_response_that_nobody_reads(
     """Its tunnel is closed with it: what is left of the body is in the way."""
     server_context.set_alpn_protocols(["http/1.1"])
     settings = {"verify": client_context, "limits": face.httpx.Limits(max_connections=1)}
+    before = threading.active_count()
     with nothing_left(), LoopbackProxy() as proxy, Origin(server_context) as origin:
         for _ in range(3):
             transport = face.transport(proxy.url, **settings)
             face.while_open(transport, origin.url(), lambda _: None)
         assert proxy.wait_closed()
         assert len(proxy.requests) == 3
+    assert threading.active_count() <= before
