@@ -19,13 +19,18 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
     """Spare the collector, which leak tests call often, what is there before the first test.
 
     To look at thousands of tests and all that they import each time is a third of all the work.
     """
     gc.collect()
     gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)
