@@ -250,11 +250,18 @@ class TestTheWay:
         ca.issue_cert("127.0.0.1").configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
         ca.cert_pem.write_to_path(tmp_path / "ca.pem")
         opened = Send(b"HTTP/1.1 200 OK\r\n\r\n" + GREETING)
-        with ScriptedProxy(Receive(), opened, Close(), ssl_context=context) as proxy:
+        # Input that does not end. Its end would be passed on, and a proxy that closes with that
+        # unread resets the connection.
+        ours, theirs = socket.socketpair()
+        with (
+            ours,
+            theirs,
+            ScriptedProxy(Receive(), opened, Close(), ssl_context=context) as proxy,
+        ):
             done = subprocess.run(
                 [*COMMAND, "relay", "a.test", "1", "-x", proxy.url, *option],
                 env={**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")},
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
+                stdin=theirs, capture_output=True, timeout=30, check=False,
             )  # fmt: skip
         assert done.stdout == GREETING
         assert (b"ended without a close_notify" in done.stderr) == bool(code)
