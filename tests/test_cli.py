@@ -261,7 +261,7 @@ class TestTheWay:
             done = subprocess.run(
                 [*COMMAND, "relay", "a.test", "1", "-x", proxy.url, *option],
                 env={**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")},
-                stdin=theirs, capture_output=True, timeout=30, check=False,
+                stdin=theirs.fileno(), capture_output=True, timeout=30, check=False,
             )  # fmt: skip
         assert done.stdout == GREETING
         assert (b"ended without a close_notify" in done.stderr) == bool(code)
