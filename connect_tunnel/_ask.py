@@ -55,7 +55,7 @@ class Request:
 def exchange(request: Request, hop: Hop) -> Program[ProxyResponse | Refused]:
     """One request and its answer: a 2xx, or a refusal."""
     authority = request.goal.authority.encode()
-    yield from h1.request(authority, request.fields, request.credentials)
+    yield from h1.request(hop, authority, request.fields, request.credentials)
     response, followed = yield from h1.read_answer()
     if 200 <= response.status < 300:
         return response
@@ -74,7 +74,6 @@ def exchange_again(request: Request, no: Refused) -> Program[ProxyResponse | Ref
     yield from read_body(no.body)
     if not no.body.reusable:
         return None
-    yield from Enter("connect", no.hop)
     try:
         answer = yield from exchange(request, no.hop)
     except ProxyHungUp as gone:
@@ -136,7 +135,6 @@ def look_up(goal: Target) -> Program[Sequence[Address]]:
     """The addresses of a goal, where it is for us to know them, and no proxy's doing."""
     if known := known_addresses(goal.host, goal.port, goal.kind):
         return known
-    yield from Enter("resolve", None)
     try:
         return (yield from Resolve(goal.host, goal.port))
     except ProxyUnreachable as error:

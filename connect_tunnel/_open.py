@@ -71,9 +71,7 @@ def _dial_directly(target: Target) -> Program[Opened]:
     """Connect to the target itself, as a router may decide."""
     addresses: Sequence[Address] = known_addresses(target.host, target.port, target.kind)
     if not addresses:
-        yield from Enter("resolve", None)
         addresses = yield from Resolve(target.host, target.port)
-    yield from Enter("tcp", None)
     yield from Dial(addresses)
     return Opened((), ())
 

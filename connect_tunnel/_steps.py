@@ -51,7 +51,7 @@ from typing import (
 
 if TYPE_CHECKING:
     import ssl  # noqa: TID251 - the type of a context
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ._errors import Phase
     from ._response import ProxyResponse
@@ -68,11 +68,9 @@ Address: TypeAlias = "tuple[str, int]"
 Endpoint: TypeAlias = "Address | str"
 """Something to be dialled: an address, or the path of a Unix socket."""
 
-
 Joined: TypeAlias = Literal["joined", "dial", "stay"]
 """What came of a Join: we are on a connection of others; we are to make one, which those who
 come after us wait for; or we had better stay where we are."""
-
 
 Answer: TypeAlias = "ProxyResponse | Loss | None"
 """What came of a request in HTTP/2: an answer, a loss, or nothing in the time that it had."""
@@ -91,53 +89,92 @@ class Step(Generic[R_co]):
 Program: TypeAlias = Generator[Step[Any], Any, T]
 
 
-class Enter(Step[None]):
-    """Say which part begins, at which hop; at none where the target itself is dialled.
+class Deed(Step[None]):
+    """A step of which nothing comes."""
 
-    It labels every failure that follows and starts the clock of that part: the caller's
-    `Timeout`, and `seconds` where the program has a limit of its own, which never
-    exceeds what is left of the total, nor its part of that where it is one of several
-    `attempts`. A part that takes too long is a TunnelTimeout thrown into the program. In a
-    soft part so is the end of the total: what it is for is worth having, but not worth
-    losing what is known already.
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # for which the one of any step will do
+
+        def __iter__(self) -> Iterator[Step[Any]]:
+            return iter((self,))  # a generator is twice the work, and returns nothing either
+
+
+class Part(Step[R_co]):
+    """A step with which a part of an opening begins; it lasts until another does.
+
+    Each failure in it is labelled with its phase and its hop, which is None where the target
+    itself is dialled. It has its own clock: the caller's `Timeout`, and `seconds` where the
+    program has a limit of its own, which never exceeds what is left of the total, nor its share
+    of that where it is one of several `attempts`. A part that takes too long is a TunnelTimeout
+    thrown into the program. In a soft part so is the end of the total: what it is for is worth
+    having, but not worth losing what is known already.
     """
 
-    __slots__ = ("attempts", "hop", "phase", "seconds", "soft")
+    __slots__ = ()
+
+    phase: Phase
+    hop: Hop | None
+    seconds: float | None = None
+    attempts: int = 1
+    soft: bool = False
+
+
+class Enter(Deed, Part[None]):
+    """Say which part begins, where the next step does not say so by itself."""
+
+    __slots__ = ("hop", "phase", "seconds", "soft")
     __match_args__ = ("phase", "hop", "seconds")
 
     def __init__(
-        self,
-        phase: Phase,
-        hop: Hop | None,
-        seconds: float | None = None,
-        *,
-        attempts: int = 1,
-        soft: bool = False,
+        self, phase: Phase, hop: Hop | None, seconds: float | None = None, *, soft: bool = False
     ) -> None:
-        self.phase: Final = phase
-        self.hop: Final = hop
-        self.seconds: Final = seconds
-        self.attempts: Final = attempts
-        self.soft: Final = soft
+        self.phase: Phase = phase
+        self.hop: Hop | None = hop
+        self.seconds: float | None = seconds
+        self.soft: bool = soft
 
 
-class Resolve(Step["list[Address]"]):
+class Resolve(Part["list[Address]"]):
     """Look a name up, in the order of the system's resolver (RFC 6724)."""
 
-    __slots__ = __match_args__ = ("host", "port")
+    __slots__ = ("attempts", "hop", "host", "port", "seconds")
+    __match_args__ = ("host", "port")
+    phase: Phase = "resolve"
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        hop: Hop | None = None,
+        seconds: float | None = None,
+        attempts: int = 1,
+    ) -> None:
         self.host: Final = host
         self.port: Final = port
+        self.hop: Hop | None = hop
+        self.seconds: float | None = seconds
+        self.attempts: int = attempts
 
 
-class Dial(Step[None]):
+class Dial(Deed, Part[None]):
     """Connect to whichever of the addresses answers first (RFC 8305)."""
 
-    __slots__ = __match_args__ = ("addresses",)
+    __slots__ = ("addresses", "attempts", "hop", "seconds")
+    __match_args__ = ("addresses",)
+    phase: Phase = "tcp"
 
-    def __init__(self, addresses: Sequence[Endpoint]) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[Endpoint],
+        hop: Hop | None = None,
+        seconds: float | None = None,
+        attempts: int = 1,
+    ) -> None:
         self.addresses: Final = addresses
+        self.hop: Hop | None = hop
+        self.seconds: float | None = seconds
+        self.attempts: int = attempts
 
 
 class Ends(Step["tuple[Address, Address] | None"]):
@@ -146,23 +183,26 @@ class Ends(Step["tuple[Address, Address] | None"]):
     __slots__ = __match_args__ = ()
 
 
-class StartTLS(Step["str | None"]):
+class StartTLS(Part["str | None"]):
     """Begin TLS on what is open, verify the peer, and learn the protocol ALPN chose.
 
     Without a context, the process's own for proxies that are offered these protocols.
     """
 
-    __slots__ = ("context", "protocols", "require_close_notify", "server_hostname")
+    __slots__ = ("context", "hop", "protocols", "require_close_notify", "server_hostname")
     __match_args__ = ("context", "server_hostname", "require_close_notify")
+    phase: Phase = "proxy_tls"
 
     def __init__(
         self,
         context: ssl.SSLContext | None,
         server_hostname: str,
+        hop: Hop | None = None,
         *,
         protocols: tuple[str, ...] = ("http/1.1",),
         require_close_notify: bool = True,
     ) -> None:
+        self.hop: Hop | None = hop
         self.protocols: Final = protocols
         self.context: Final = context
         self.server_hostname: Final = server_hostname
@@ -192,7 +232,7 @@ class Join(Step[Joined]):
         self.elsewhere: Final = elsewhere
 
 
-class Share(Step[None]):
+class Share(Deed):
     """Let others join the connection that is open, or know that they cannot."""
 
     __slots__ = __match_args__ = ("hop", "joinable")
@@ -202,13 +242,16 @@ class Share(Step[None]):
         self.joinable: Final = joinable
 
 
-class SendHead(Step[None]):
+class SendHead(Deed, Part[None]):
     """Ask for something on a new stream of a connection that is shared."""
 
-    __slots__ = __match_args__ = ("fields",)
+    __slots__ = ("fields", "hop")
+    __match_args__ = ("fields",)
+    phase: Phase = "connect"
 
-    def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, fields: Sequence[tuple[bytes, bytes]], hop: Hop) -> None:
         self.fields: Final = fields
+        self.hop: Hop | None = hop
 
     def __repr__(self) -> str:
         # As in Send.
@@ -227,7 +270,7 @@ class ReadHead(Step["Answer"]):
         self.seconds: Final = seconds
 
 
-class Send(Step[None]):
+class Send(Deed):
     """Send all of the data, in as few segments as the kernel makes of one write.
 
     Something comes back for it, unless there is more to be said first.
@@ -237,12 +280,24 @@ class Send(Step[None]):
     __match_args__ = ("data",)
 
     def __init__(self, data: bytes, *, more: bool = False) -> None:
-        self.data: Final = data
-        self.more: Final = more
+        self.data: bytes = data
+        self.more: bool = more
 
     def __repr__(self) -> str:
         # The data may hold credentials, and tracebacks print the locals they find.
-        return f"Send(<{len(self.data)} bytes>)"
+        return f"{type(self).__name__}(<{len(self.data)} bytes>)"
+
+
+class Ask(Send, Part[None]):
+    """Send a request, which is answered in the part that begins with it."""
+
+    __slots__ = ("hop",)
+    phase: Phase = "connect"
+
+    def __init__(self, data: bytes, hop: Hop) -> None:
+        self.data: bytes = data
+        self.more: bool = False
+        self.hop: Hop | None = hop
 
 
 class Peek(Step[bytes]):
@@ -251,7 +306,7 @@ class Peek(Step[bytes]):
     __slots__ = __match_args__ = ()
 
 
-class Take(Step[None]):
+class Take(Deed):
     """Take bytes that were seen; the count never exceeds what the last Peek showed."""
 
     __slots__ = __match_args__ = ("count",)
@@ -260,7 +315,7 @@ class Take(Step[None]):
         self.count: Final = count
 
 
-class HangUp(Step[None]):
+class HangUp(Deed):
     """Close the connection."""
 
     __slots__ = __match_args__ = ()

@@ -148,11 +148,11 @@ class Walk:
     def _start_tls(self, hop: Hop) -> Program[bool]:
         """Speak TLS with a hop, and say whether it agreed to HTTP/2."""
         proxy, protocols = hop.proxy, hop.protocols
-        yield from Enter("proxy_tls", hop)
         # The proxy proves who it is before it gets one octet of HTTP (RFC 9110, 4.3.4).
         chosen = yield from StartTLS(
             hop.ssl_context,
             proxy.endpoint.server_hostname,
+            hop,
             protocols=protocols,
             require_close_notify=proxy.require_close_notify,
         )
@@ -180,10 +180,8 @@ class Walk:
         patience = PATIENCE if attempts > 1 else None
         addresses: Sequence[Endpoint] = proxy.addresses
         if not addresses:
-            yield from Enter("resolve", hop, patience, attempts=attempts)
-            addresses = yield from Resolve(proxy.host, proxy.port)
-        yield from Enter("tcp", hop, patience, attempts=attempts)
-        yield from Dial(addresses)
+            addresses = yield from Resolve(proxy.host, proxy.port, hop, patience, attempts)
+        yield from Dial(addresses, hop, patience, attempts)
         self.dialled = True
         if proxy.proxy_protocol is not None:
             from .protocols.proxy_protocol import header  # noqa: PLC0415 - for who needs it
@@ -207,7 +205,6 @@ class Walk:
                     raise InvalidProxy(complaint)
             request = Request(goal, fields)
             if proxy.auth is None or fields.credentials is not None:
-                yield from Enter("connect", hop)
                 outcome = yield from self._exchange(index, request)
             else:
                 outcome = yield from self._log_in(index, request, Login(proxy.auth, hop, goal))
@@ -224,7 +221,6 @@ class Walk:
         request.exchange = login.exchange
         yield from Enter("auth", hop)
         request.credentials = yield from login.begin()
-        yield from Enter("connect", hop)
         outcome = yield from self._exchange(index, request)
         for _ in range(MAX_ROUNDS):
             if not isinstance(outcome, Refused) or outcome.response.status != 407:
@@ -244,7 +240,6 @@ class Walk:
                 no = yield from self._reach(index)
                 if no is not None:
                     return no
-                yield from Enter("connect", hop)
                 again = yield from self._exchange(index, request)
             outcome = again
         yield from login.conclude(outcome.response if isinstance(outcome, Refused) else outcome)
@@ -275,7 +270,6 @@ class Walk:
     ) -> Program[ProxyResponse | Refused | None]:
         """The same after a refusal; None if another connection is needed for that."""
         if self._hops[index] in self._shared:
-            yield from Enter("connect", no.hop)
             return (yield from self._exchange_shared(index, request))
         return (yield from exchange_again(request, no))
 
@@ -285,7 +279,7 @@ class Walk:
         authority = request.goal.authority.encode()
         losses = 0
         while hop in self._shared:
-            yield from h2.request(authority, request.fields, request.credentials)
+            yield from h2.request(hop, authority, request.fields, request.credentials)
             answer = yield from ReadHead(h2.SILENCE)
             no = None
             while answer is None:
@@ -306,7 +300,6 @@ class Walk:
                 no = yield from self._recover(index, answer, again=losses <= _MAX_LOSSES)
             if no is not None:
                 return no
-            yield from Enter("connect", hop)
         return (yield from exchange(request, hop))
 
     def _recover(self, index: int, loss: Loss, *, again: bool) -> Program[Refused | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from connect_tunnel._errors import ProxyHungUp, ProxyTLSError, TunnelError, TunnelTimeout
 from connect_tunnel._steps import (
+    Ask,
     Call,
     Certificate,
     Dial,
@@ -21,6 +22,7 @@ from connect_tunnel._steps import (
     HangUp,
     Join,
     Offload,
+    Part,
     Peek,
     ReadHead,
     Resolve,
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_PART: Final = Enter("resolve", None)  # before a program has entered one
+_NO_PART: Final = Enter("resolve", None)  # before a program has begun one
 _UNDIALLED = "a program dials before it does anything else"
 _UNSHARED = "a program joins before it shares or asks"
 
@@ -78,10 +80,6 @@ class Driver:
         "_total_ends", "deadline", "target",
     )  # fmt: skip
 
-    _started: float
-    _total_ends: float | None
-    _limit: float | None
-
     def __init__(  # noqa: PLR0913 - all that openings can differ in
         self,
         target: Target,
@@ -95,14 +93,13 @@ class Driver:
         self.deadline: Final = Deadline()
         self.target: Final = target
         self._timeout: Final = timeout
-        self._local_address: Final = local_address
-        self._socket_options: Final = socket_options
+        self._local_address, self._socket_options = local_address, socket_options
         self._awaiting = False  # whether an answer is due, and has not been waited for
         self._exchanges = 0
         self._new_bell, self._pool = new_bell, pool
         self._sharing: Sharing | None = None  # for those who do
         self._layer: Layer | None = None
-        self._part = _NO_PART
+        self._part: Part[Any] = _NO_PART
         self._part_ends: float | None = None
 
     def run(self, program: Program[T], *, anew: bool = True) -> Operation[T]:
@@ -120,12 +117,7 @@ class Driver:
             step = next(program)
             while True:
                 try:
-                    kind = type(step)
-                    if kind in _TIMED:
-                        at = self.deadline.at
-                        if at is not None and monotonic() >= at:
-                            raise Expired  # who never lets us wait has no more time than others
-                    result: Any = _PERFORM[kind](self, step)
+                    result: Any = _PERFORM[type(step)](self, step)
                     if result.__class__ is GeneratorType:  # an operation, which may wait
                         operation: Operation[Any] = result
                         result = yield from operation
@@ -168,9 +160,8 @@ class Driver:
             self._layer.drop()
             self._layer = None
 
-    def _enter(self, step: Enter) -> None:
-        self._part = step
-        self._part_ends = None
+    def _begin(self, step: Part[Any]) -> None:
+        self._part, self._part_ends = step, None
         self.deadline.at = total_ends = self._total_ends
         if step.seconds is None and not self._timeout.has_parts:
             return
@@ -186,6 +177,12 @@ class Driver:
             self.deadline.at = self._part_ends = ends
         elif step.soft:
             self._part_ends = total_ends
+
+    def _check_time(self) -> None:
+        """Who never lets us wait has no more time than others."""
+        at = self.deadline.at
+        if at is not None and monotonic() >= at:
+            raise Expired
 
     def _part_is_over(self) -> TunnelTimeout:
         """The failure of a step that took too long; raised at once if all time is up."""
@@ -213,17 +210,20 @@ class Driver:
         return self._part.hop is None and self._part is not _NO_PART
 
     def _resolve(self, step: Resolve) -> Operation[list[Address]]:
+        self._begin(step)
         try:
             return (yield from resolve(step.host, step.port))
         except OSError as error:
             raise unknown_name(error, step.host, direct=self._direct) from error
 
     def _dial(self, step: Dial) -> Operation[None]:
+        self._begin(step)
+        self._check_time()
         sock = yield from dial(step.addresses, self._local_address, self._socket_options)
-        self._layer = SocketLayer(sock)
-        self._exchanges = 0
+        self._layer, self._exchanges = SocketLayer(sock), 0
 
     def _join(self, step: Join) -> Operation[Joined]:
+        self._check_time()
         if self._sharing is None:
             from .sharing import Sharing  # noqa: PLC0415 - for those who do
 
@@ -238,10 +238,12 @@ class Driver:
 
     def _send_head(self, step: SendHead) -> None:
         assert self._sharing is not None, _UNSHARED
+        self._begin(step)
         self._sharing.seat.ask(step.fields)
 
     def _read_head(self, step: ReadHead) -> Operation[Answer]:
         assert self._sharing is not None, _UNSHARED
+        self._check_time()
         return self._sharing.answer(step)
 
     def _break_promise(self) -> None:
@@ -256,6 +258,8 @@ class Driver:
                 # An answer takes at least a round trip: to try at once is to try in vain.
                 self._awaiting = False
                 yield layer.ready(READ)
+            else:
+                self._check_time()
             while (seen := layer.peek_now()) is None:
                 yield layer.ready(READ)
         except OSError as error:
@@ -267,8 +271,11 @@ class Driver:
         self._layer.take_now(step.count)
 
     def _send(self, step: Send) -> Operation[None] | None:
+        if isinstance(step, Ask):
+            self._begin(step)
         layer, data = self._layer, step.data
         assert layer is not None, _UNDIALLED
+        self._check_time()
         try:
             if self._exchanges and layer.peek_now() is not None:
                 # What comes unasked would be taken for the answer to what is asked next.
@@ -278,15 +285,13 @@ class Driver:
             count = layer.send_now(data)
             if count == len(data) and layer.flush_now():
                 return None
-            return self._send_rest(memoryview(data)[count:])
+            return self._send_rest(layer, memoryview(data)[count:])
         except ProxyHungUp:
             raise
         except OSError as error:
             raise hung_up(error) from error
 
-    def _send_rest(self, data: memoryview) -> Operation[None]:
-        layer = self._layer
-        assert layer is not None, _UNDIALLED
+    def _send_rest(self, layer: Layer, data: memoryview) -> Operation[None]:
         try:
             while data:
                 yield layer.ready(WRITE)
@@ -298,12 +303,9 @@ class Driver:
 
     def _start_tls(self, step: StartTLS) -> Operation[str | None]:
         assert self._layer is not None, _UNDIALLED
-        tls = TLSLayer(
-            self._layer,
-            step.context or default_context(step.protocols),
-            step.server_hostname,
-            require_close_notify=step.require_close_notify,
-        )
+        self._begin(step)
+        context, name = step.context or default_context(step.protocols), step.server_hostname
+        tls = TLSLayer(self._layer, context, name, require_close_notify=step.require_close_notify)
         try:
             yield from tls.handshake(to_the_end=False)  # what is asked next follows at once
         except OSError as error:
@@ -336,15 +338,12 @@ class Driver:
         self.abort()
 
 
-# What has to end when time is up even if it need not wait.
-_TIMED: Final = frozenset({Dial, Join, Peek, ReadHead, Send})
-
 # What is done at once gives its result, and what may have to wait an Operation. A table, as
 # it is in the way of every byte of an opening; a test sees that no step is missing.
 _PERFORM: Final[dict[type[Step[Any]], Callable[[Driver, Any], Any]]] = {
-    Call: Driver._call, Certificate: Driver._certificate, Dial: Driver._dial, Ends: Driver._ends,
-    Enter: Driver._enter, HangUp: Driver._hang_up, Join: Driver._join, Offload: Driver._offload,
-    Peek: Driver._peek, ReadHead: Driver._read_head, Resolve: Driver._resolve, Send: Driver._send,
-    SendHead: Driver._send_head, Share: Driver._share, StartTLS: Driver._start_tls,
-    Take: Driver._take,
+    Ask: Driver._send, Call: Driver._call, Certificate: Driver._certificate, Dial: Driver._dial,
+    Ends: Driver._ends, Enter: Driver._begin, HangUp: Driver._hang_up, Join: Driver._join,
+    Offload: Driver._offload, Peek: Driver._peek, ReadHead: Driver._read_head,
+    Resolve: Driver._resolve, Send: Driver._send, SendHead: Driver._send_head,
+    Share: Driver._share, StartTLS: Driver._start_tls, Take: Driver._take,
 }  # fmt: skip

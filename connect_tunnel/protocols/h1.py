@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 from connect_tunnel._errors import ProxyHungUp, ProxyMisbehaved
 from connect_tunnel._response import ProxyResponse
-from connect_tunnel._steps import Peek, Send, Take
+from connect_tunnel._steps import Ask, Peek, Take
 
 if TYPE_CHECKING:
     from connect_tunnel._fields import RequestFields
+    from connect_tunnel._route import Hop
     from connect_tunnel._secret import Secret
     from connect_tunnel._steps import Program
 
@@ -41,14 +42,16 @@ _END = re.compile(rb"\n\r?\n")
 _START = b"HTTP/1."
 
 
-def request(authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None) -> Send:
+def request(
+    hop: Hop, authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None
+) -> Ask:
     """A CONNECT request, to be sent in one write.
 
     Nagle's algorithm and proxies that read a request from one segment both want it whole.
     Nothing follows it before the answer has come (RFC 9931, 8).
     """
     # The wire image is nobody's local variable: it may hold credentials.
-    return Send(_render(authority, fields, credentials or fields.credentials))
+    return Ask(_render(authority, fields, credentials or fields.credentials), hop)
 
 
 def _render(authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None) -> bytes:
@@ -89,7 +92,7 @@ def read_answer() -> Program[tuple[ProxyResponse, bool]]:
             head += seen
         else:
             head = seen  # nearly always all of it: not worth a copy
-        if before < len(_START) and not head.startswith(_START[: len(head)]):
+        if before < len(_START) and not (head.startswith(_START) or _START.startswith(head)):
             # Recognised by its first octets, so that a server of another kind, which
             # waits for us to speak, is told apart at once and not by a timeout.
             raise _not_http(bytes(head))

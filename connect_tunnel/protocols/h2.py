@@ -17,6 +17,7 @@ from .h1_body import Body, framing_of
 if TYPE_CHECKING:
     from connect_tunnel._fields import RequestFields
     from connect_tunnel._response import ProxyResponse
+    from connect_tunnel._route import Hop
     from connect_tunnel._secret import Secret
 
     from .h2_stream import Loss
@@ -34,10 +35,12 @@ _HINTS: Final = {
 }
 
 
-def request(authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None) -> SendHead:
+def request(
+    hop: Hop, authority: bytes, fields: RequestFields, credentials: Secret[bytes] | None
+) -> SendHead:
     """A CONNECT request: the method and the authority, and no scheme and no path."""
     # The fields are nobody's local variable: they may hold credentials.
-    return SendHead(_fields(authority, fields, credentials or fields.credentials))
+    return SendHead(_fields(authority, fields, credentials or fields.credentials), hop)
 
 
 def _fields(

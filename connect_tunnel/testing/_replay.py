@@ -55,7 +55,7 @@ def replay(
         *incoming: What arrives: segments; b"" for the end of the stream; an exception, which
             is thrown into the program where it looks for bytes; and NextConnection() before
             what arrives on the connection after a HangUp.
-        results: What comes of other steps, by their class: a value for all of them, an
+        results: What comes of other steps, by their class or its base: a value for all of them, an
             exception to be thrown, or an iterator that has one of these for each. Without
             an entry it is None. `Call` and `Offload` call what they were given.
 
@@ -114,7 +114,8 @@ class _Peer:
         return self._result_of(step)
 
     def _result_of(self, step: Step[Any]) -> object:
-        result = self._results.get(type(step))
+        kinds = (kind for kind in type(step).__mro__ if kind in self._results)
+        result = self._results[kind] if (kind := next(kinds, None)) else None
         if isinstance(result, Iterator):
             results = cast("Iterator[object]", result)
             result = next(results, _NO_MORE)

@@ -9,14 +9,25 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connect_tunnel import InvalidTarget, ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
+from connect_tunnel import (
+    InvalidTarget,
+    Proxy,
+    ProxyHungUp,
+    ProxyMisbehaved,
+    ProxyResponse,
+    Target,
+)
 from connect_tunnel._fields import RequestFields
+from connect_tunnel._route import Hop
 from connect_tunnel._secret import Secret
-from connect_tunnel._steps import Peek, Send, Take
+from connect_tunnel._steps import Ask, Peek, Take
 from connect_tunnel.protocols import h1
 from connect_tunnel.testing import every_split, replay
 
 TAIL = b"SSH-2.0-x\r\n"  # what the target may say first
+
+HOP = Hop(Proxy("http://proxy.test"))
+
 
 # ---- the request ----
 
@@ -28,8 +39,9 @@ def request(
 ) -> bytes:
     """What goes on the wire, which is one step."""
     secret = None if credentials is None else Secret(credentials)
-    step = h1.request(authority.encode(), RequestFields(fields), secret)
-    assert isinstance(step, Send)
+    step = h1.request(HOP, authority.encode(), RequestFields(fields), secret)
+    assert isinstance(step, Ask)
+    assert step.hop is HOP
     return step.data
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connect_tunnel import ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
+from connect_tunnel import Proxy, ProxyHungUp, ProxyMisbehaved, ProxyResponse, Target
 from connect_tunnel._fields import USER_AGENT, RequestFields
+from connect_tunnel._route import Hop
 from connect_tunnel._secret import Secret
 from connect_tunnel.protocols import h2
 from connect_tunnel.protocols.h1_body import read_body
@@ -19,6 +20,7 @@ from tests.core.frames import CODES, frames_of, settings
 if TYPE_CHECKING:
     from connect_tunnel._steps import SendHead
 
+HOP = Hop(Proxy("https://proxy.test"))
 AGENT = (b"user-agent", USER_AGENT)
 
 
@@ -26,7 +28,7 @@ def request(
     authority: str = "h.test:443", fields: Any = (), credentials: bytes | None = None
 ) -> SendHead:
     secret = None if credentials is None else Secret(credentials)
-    return h2.request(authority.encode(), RequestFields(fields), secret)
+    return h2.request(HOP, authority.encode(), RequestFields(fields), secret)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from connect_tunnel import (
 from connect_tunnel._ask import Refused
 from connect_tunnel._open import read_refusal, request_tunnel
 from connect_tunnel._route import Routed
-from connect_tunnel._steps import Enter, HangUp, Resolve, Take
+from connect_tunnel._steps import HangUp, Part, Resolve, Take
 from connect_tunnel._walk import PATIENCE
 from connect_tunnel.auth import Basic
 from connect_tunnel.protocols.h1_body import MAX_BODY_SECONDS
@@ -239,7 +239,7 @@ def test_several_failures_are_told_as_one() -> None:
     assert str(error) == f"can be reached by none of 3 ways: {first}; {second}; {third}"
     assert router.reports == [(A, first), (B, second), (C, third)]
     # What the driver labels it with: it happened at no proxy.
-    last = [step for step in done.steps if type(step) is Enter][-1]
+    last = [step for step in done.steps if isinstance(step, Part)][-1]
     assert (last.phase, last.hop) == ("tcp", None)
 
 
@@ -250,7 +250,7 @@ def test_patience(ways: int, limits: list[tuple[float | None, int]]) -> None:
     """There is some only if there is another way to be tried, and no more than its share."""
     router = Names(*[[A], [B], [C]][:ways])
     done = run(Routed(router), Dial=SLOW_DIAL)
-    entered = [step for step in done.steps if type(step) is Enter and step.hop is not None]
+    entered = [step for step in done.steps if isinstance(step, Part) and step.hop is not None]
     for phase in ("resolve", "tcp"):
         assert [(s.seconds, s.attempts) for s in entered if s.phase == phase] == limits
     assert PATIENCE == 5.0
@@ -277,7 +277,7 @@ def test_a_direct_way(target: Target, told: list[str], phases: list[str]) -> Non
     assert (opened(done).hops, opened(done).responses) == ((), ())
     assert story(done) == told
     assert done.left == TAIL
-    entered = [(step.phase, step.hop) for step in done.steps if type(step) is Enter]
+    entered = [(step.phase, step.hop) for step in done.steps if isinstance(step, Part)]
     assert entered == [(phase, None) for phase in phases]
 
 
@@ -513,7 +513,7 @@ def test_a_body_never_costs_the_refusal(
     response: ProxyResponse = done.value.response
     assert (response.status, response.body, response.complete) == (503, body, complete)
     assert type(done.steps[-1]) is HangUp
-    last = [step for step in done.steps if type(step) is Enter][-1]
+    last = [step for step in done.steps if isinstance(step, Part)][-1]
     assert (last.phase, last.seconds, last.soft) == ("connect", MAX_BODY_SECONDS, True)
 
 

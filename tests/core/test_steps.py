@@ -9,14 +9,17 @@ import pytest
 from connect_tunnel import Proxy
 from connect_tunnel._route import Hop
 from connect_tunnel._steps import (
+    Ask,
     Call,
     Certificate,
+    Deed,
     Dial,
     Ends,
     Enter,
     HangUp,
     Join,
     Offload,
+    Part,
     Peek,
     ReadHead,
     Resolve,
@@ -51,14 +54,25 @@ VERBS: list[tuple[Step[Any], tuple[object, ...]]] = [
     (Certificate(), ()),
     (Join(HOP), (HOP,)),
     (Share(HOP, joinable=True), (HOP, True)),
-    (SendHead(FIELDS), (FIELDS,)),
+    (SendHead(FIELDS, HOP), (FIELDS,)),
     (ReadHead(), (None,)),
     (ReadHead(2.0), (2.0,)),
     (Send(b"data"), (b"data",)),
     (Send(b"data", more=True), (b"data",)),
+    (Ask(b"data", HOP), (b"data",)),
     (Peek(), ()),
     (Take(7), (7,)),
     (HangUp(), ()),
+]
+
+
+PARTS: list[Part[Any]] = [
+    Enter("auth", HOP, 2.0, soft=True),
+    Resolve("proxy.test", 3128, HOP, 2.0, 3),
+    Dial(ADDRESSES, HOP, 2.0, 3),
+    StartTLS(None, "proxy.test", HOP),
+    Ask(b"data", HOP),
+    SendHead(FIELDS, HOP),
 ]
 
 
@@ -77,18 +91,40 @@ def test_a_step_holds_its_facts_and_nothing_else(
 
 @pytest.mark.parametrize("step", [step for step, _ in VERBS], ids=name_of)
 def test_a_step_yields_itself_and_gives_what_is_sent(step: Step[Any]) -> None:
-    waiting = iter(step)
+    def program() -> Program[object]:
+        return (yield from step)
+
+    waiting = program()
     assert next(waiting) is step
+    result = None if isinstance(step, Deed) else "the result"
     with pytest.raises(StopIteration) as done:
-        waiting.send("the result")
-    assert done.value.value == "the result"
+        waiting.send(result)
+    assert done.value.value == result
+    failing = program()
+    assert next(failing) is step
+    with pytest.raises(OSError, match="gone"):
+        failing.throw(OSError("gone"))
 
 
 def test_there_is_no_other_verb() -> None:
     """H1-42: none that ends the sending side, so no program can half-close a connection."""
     verbs = {type(step) for step, _ in VERBS} | {Call, Offload}
-    found = cast("list[type[Any]]", Step.__subclasses__())
-    assert {verb for verb in found if verb.__module__ == Step.__module__} == verbs
+    found: list[type[Any]] = [Step]
+    for kind in found:
+        below: list[type[Any]] = kind.__subclasses__()
+        found.extend(verb for verb in below if verb.__module__ == Step.__module__)
+    assert set(found) - {Step, Deed, Part} == verbs
+
+
+def test_a_part_begins_with_what_it_is_called_after() -> None:
+    assert [(part.phase, part.hop, part.seconds, part.attempts, part.soft) for part in PARTS] == [
+        ("auth", HOP, 2.0, 1, True),
+        ("resolve", HOP, 2.0, 3, False),
+        ("tcp", HOP, 2.0, 3, False),
+        ("proxy_tls", HOP, None, 1, False),
+        ("connect", HOP, None, 1, False),
+        ("connect", HOP, None, 1, False),
+    ]
 
 
 @pytest.mark.parametrize("verb", [Call, Offload])
@@ -120,7 +156,10 @@ def test_a_step_fails_where_it_is_asked_for() -> None:
 
 
 def test_fields_that_are_sent_are_not_shown() -> None:
-    assert repr(SendHead([(b"proxy-authorization", b"Basic dTpw")])) == "SendHead(<1 fields>)"
+    secret = [(b"proxy-authorization", b"Basic dTpw")]
+    assert repr(SendHead(secret, HOP)) == "SendHead(<1 fields>)"
+    assert repr(Send(b"secret")) == "Send(<6 bytes>)"
+    assert repr(Ask(b"secret", HOP)) == "Ask(<6 bytes>)"
 
 
 def test_what_is_sent_is_not_shown() -> None:

@@ -31,6 +31,7 @@ from connect_tunnel._steps import (
     Enter,
     HangUp,
     Join,
+    Part,
     Peek,
     ReadHead,
     Resolve,
@@ -137,7 +138,9 @@ def test_the_parts_of_an_opening() -> None:
     """What errors are labelled with, and whose clocks run."""
     hops = way("http://one.test:1", "https://two.test:2")
     done = run(hops, OK, OK)
-    entered = [(step.phase, step.hop, step.seconds) for step in done.steps if type(step) is Enter]
+    entered = [
+        (step.phase, step.hop, step.seconds) for step in done.steps if isinstance(step, Part)
+    ]
     assert entered == [
         ("resolve", hops[0], None),
         ("tcp", hops[0], None),
@@ -151,7 +154,7 @@ def test_the_parts_of_a_challenge() -> None:
     """H1-38: its body is given little time, and what follows has its own clock."""
     hops = lazy()
     done = run(hops, ASK, b"", NextConnection(), OK)
-    entered = [(step.phase, step.seconds) for step in done.steps if type(step) is Enter]
+    entered = [(step.phase, step.seconds) for step in done.steps if isinstance(step, Part)]
     dialled = [("resolve", None), ("tcp", None)]
     asked = [("auth", None), ("connect", None)]
     asked_again = [("auth", None), ("auth", MAX_BODY_SECONDS), ("connect", None)]
@@ -162,7 +165,7 @@ def test_patience_is_for_dialling_the_first_hop() -> None:
     """EN-14: what comes behind that has the time of any opening."""
     hops = way("http://one.test:1", "http://two.test:2")
     done = replay(Walk(hops, attempts=3).to(TARGET), OK, OK, results={Resolve: ADDRESSES})
-    entered = [(s.phase, s.seconds, s.attempts) for s in done.steps if type(s) is Enter]
+    entered = [(s.phase, s.seconds, s.attempts) for s in done.steps if isinstance(s, Part)]
     dialling = [("resolve", PATIENCE, 3), ("tcp", PATIENCE, 3)]
     assert entered == [*dialling, ("connect", None, 1), ("connect", None, 1)]
 
@@ -270,7 +273,7 @@ def test_the_first_hop_may_be_dialled_in_other_ways(
 @pytest.mark.parametrize("version", [1, 2])
 def test_no_answer_to_the_proxy_protocol_is_waited_for(version: Any) -> None:
     done = run(way(Proxy("http://proxy.test:3128", proxy_protocol=version)), OK, Ends=ENDS)
-    assert [step.more for step in done.steps if type(step) is Send] == [True, False]
+    assert [step.more for step in done.steps if isinstance(step, Send)] == [True, False]
 
 
 def test_a_new_connection_begins_like_the_first() -> None:
@@ -285,7 +288,7 @@ def test_a_new_connection_begins_like_the_first() -> None:
 
 def test_the_parts_of_a_first_hop_without_a_name() -> None:
     hops = way(f"unix://{PATH}")
-    entered = [(step.phase, step.hop) for step in run(hops, OK).steps if type(step) is Enter]
+    entered = [(step.phase, step.hop) for step in run(hops, OK).steps if isinstance(step, Part)]
     assert entered == [("tcp", hops[0]), ("connect", hops[0])]
 
 
@@ -340,7 +343,7 @@ def test_socks(url: str, answers: bytes, told: list[str]) -> None:
 def test_the_parts_of_socks() -> None:
     hops = way("socks5://proxy.test")
     steps = run(hops, CHOSEN + GRANTED).steps
-    entered = [(step.phase, step.hop) for step in steps if type(step) is Enter]
+    entered = [(step.phase, step.hop) for step in steps if isinstance(step, Part)]
     hop = hops[0]
     # The target's name is no matter of the proxy's.
     assert entered == [("resolve", hop), ("tcp", hop), ("resolve", None), ("connect", hop)]
@@ -543,7 +546,7 @@ def test_a_hop_that_refuses(at: int) -> None:
     assert error.response.body == b"sorry!"
     assert f"the tunnel to {goals[at]} (403 No)" in str(error)
     assert story(done)[-2:] == [f"ask for {goals[at]}", "hang up"]
-    labels = [step.hop for step in done.steps if type(step) is Enter]
+    labels = [step.hop for step in done.steps if isinstance(step, Part)]
     assert labels[-1] is hops[at]
 
 
@@ -555,7 +558,7 @@ def test_a_socks_hop_that_refuses() -> None:
     assert isinstance(error, TunnelRefused)
     assert "the tunnel to three.test:3 (SOCKS5 reply 5: connection refused)" in str(error)
     assert story(done)[-2:] == [by_name("three.test", 3), "hang up"]
-    labels = [step.hop for step in done.steps if type(step) is Enter]
+    labels = [step.hop for step in done.steps if isinstance(step, Part)]
     assert labels[-1] is hops[1]
 
 
@@ -1009,7 +1012,7 @@ def test_fields_are_made_for_what_each_hop_is_asked() -> None:
     done = run(hops, OK, ASK, OK)
     assert seen == ["one: two.test:2", "two: imap.example.com:993"]
     opened(done)
-    first, second, third = [step.data for step in done.steps if type(step) is Send]
+    first, second, third = [step.data for step in done.steps if isinstance(step, Send)]
     assert b"User-Agent: one\r\n" in first
     assert b"X: " not in first
     for request in (second, third):
@@ -1211,11 +1214,11 @@ def test_who_is_to_dial_says_what_came_of_it_whatever_others_found_out() -> None
 def test_the_parts_of_an_opening_in_http_2() -> None:
     hops = way(H2)
     done = walk(hops, GRANTED_2)
-    entered = [step.phase for step in done.steps if type(step) is Enter]
+    entered = [step.phase for step in done.steps if isinstance(step, Part)]
     assert entered == ["tcp", "resolve", "tcp", "proxy_tls", "connect"]
-    assert {step.hop for step in done.steps if type(step) is Enter} == {hops[0]}
+    assert {step.hop for step in done.steps if isinstance(step, Part)} == {hops[0]}
     joined = walk(hops, GRANTED_2, Join=["joined"])
-    assert [step.phase for step in joined.steps if type(step) is Enter] == ["tcp", "connect"]
+    assert [step.phase for step in joined.steps if isinstance(step, Part)] == ["tcp", "connect"]
 
 
 def test_fields_and_a_page_in_http_2() -> None:
@@ -1355,7 +1358,7 @@ def test_a_challenge_in_http_2(
     joined, *asked = story(done)
     assert joined == JOIN
     assert [said.partition(" as ")[2].split(" ")[0] or None for said in asked] == schemes
-    asking = [step.phase for step in done.steps if type(step) is Enter]
+    asking = [step.phase for step in done.steps if isinstance(step, Part)]
     assert asking == ["tcp", *["auth", "connect"] * len(schemes)]
 
 
@@ -1458,7 +1461,7 @@ def test_an_earlier_hop_refuses_on_the_way_to_another_connection(
     assert isinstance(done.value, TunnelRefused)
     assert "the tunnel to two.test:2 (503 Busy)" in str(done.value)
     assert story(done) == ["join two.test:2", ASKED_2, *told, *FIRST_PLAIN, "hang up"]
-    assert [step.hop for step in done.steps if type(step) is Enter][-1] is hops[0]
+    assert [step.hop for step in done.steps if isinstance(step, Part)][-1] is hops[0]
 
 
 def test_an_earlier_hop_refuses_on_the_way_to_a_connection_of_ones_own() -> None:

@@ -29,11 +29,13 @@ from connect_tunnel._route import Hop
 from connect_tunnel._steps import (
     Call,
     Certificate,
+    Deed,
     Dial,
     Ends,
     Enter,
     HangUp,
     Offload,
+    Part,
     Peek,
     Program,
     Send,
@@ -75,7 +77,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from connect_tunnel import Challenge
-    from connect_tunnel._errors import Phase
     from connect_tunnel._steps import Endpoint
     from connect_tunnel.auth import Exchange, Flow
 
@@ -98,7 +99,8 @@ def test_every_step_is_performed() -> None:
 
 
 def is_step(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Step) and kind is not Step
+    bases = Step, Deed, Part
+    return isinstance(kind, type) and issubclass(kind, Step) and kind not in bases
 
 
 @contextmanager
@@ -166,8 +168,7 @@ def test_a_send_ends_in_time(
     client_context: ssl.SSLContext,
 ) -> None:
     def program() -> Program[None]:
-        yield from Enter("tcp", HOP)
-        yield from Dial([(server.host, server.port)])
+        yield from Dial([(server.host, server.port)], HOP)
         if over_tls:
             yield from StartTLS(client_context, "127.0.0.1")
         yield from Enter("connect", HOP)
@@ -223,8 +224,7 @@ def test_the_total_never_enters_a_program() -> None:
     entered: list[BaseException] = []
 
     def program() -> Program[None]:
-        yield from Enter("connect", HOP)
-        yield from Dial([(server.host, server.port)])
+        yield from Dial([(server.host, server.port)], HOP)
         try:
             yield from Peek()
         except GeneratorExit:
@@ -243,9 +243,8 @@ def test_what_is_thrown_into_a_program_is_placed() -> None:
     thrown: list[TunnelError] = []
 
     def program() -> Program[None]:
-        yield from Enter("resolve", HOP)
         try:
-            yield from Dial([bad])
+            yield from Dial([bad], HOP)
         except ProxyUnreachable as error:
             thrown.append(error)
         yield from Dial([(server.host, server.port)])
@@ -266,7 +265,7 @@ def test_what_is_thrown_into_a_program_is_placed() -> None:
         drive("sync", program())
     assert caught.value is thrown[1]
     assert [(e.phase, e.proxy_url, e.hop, e.direct, e.target) for e in thrown] == [
-        ("resolve", "http://p.test:3128", None, False, "a.test:1"),
+        ("tcp", "http://p.test:3128", None, False, "a.test:1"),
         ("connect", "http://p.test:3128", "2 of 3", False, "a.test:1"),
     ]
     assert thrown[0].elapsed is not None
@@ -276,13 +275,12 @@ def test_what_is_thrown_into_a_program_is_placed() -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_fails_at_no_hop_is_the_target_s(shell: str) -> None:
-    def program(phase: Phase) -> Program[None]:
-        yield from Enter(phase, HOP)
-        yield from Enter(phase, None, 0.05)
-        yield from Dial([hole])
+    def program() -> Program[None]:
+        yield from Enter("tcp", HOP)
+        yield from Dial([hole], None, 0.05)
 
     with nothing_left(), blackhole() as hole, pytest.raises(TunnelTimeout) as caught:
-        drive(shell, program("tcp"))
+        drive(shell, program())
     error = caught.value
     assert (error.phase, error.proxy_url, error.hop, error.direct) == ("tcp", None, None, True)
     assert str(error) == "target a.test:1 did not accept a connection within 0.05 s"
@@ -295,8 +293,7 @@ def test_in_a_soft_part_no_end_is_the_end_of_the_program(part: float, shell: str
     seen: list[str] = []
 
     def program() -> Program[str]:
-        yield from Enter("tcp", HOP)
-        yield from Dial([(server.host, server.port)])
+        yield from Dial([(server.host, server.port)], HOP)
         yield from Enter("connect", HOP, part, soft=True)
         for _ in range(2):  # and for each step that follows in it
             try:
@@ -306,8 +303,7 @@ def test_in_a_soft_part_no_end_is_the_end_of_the_program(part: float, shell: str
         yield from HangUp()
         if part < 1:
             return "known"
-        yield from Enter("connect", HOP)
-        yield from Dial([(server.host, server.port)])
+        yield from Dial([(server.host, server.port)], HOP)
         raise AssertionError("went on")
 
     with nothing_left(), ScriptedProxy(Wait(2)) as server, took(0.05, 1):

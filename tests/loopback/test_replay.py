@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connect_tunnel import ProxyHungUp
-from connect_tunnel._steps import Call, Dial, HangUp, Offload, Peek, Resolve, Send, Take
+from connect_tunnel import Proxy, ProxyHungUp
+from connect_tunnel._route import Hop
+from connect_tunnel._steps import Ask, Call, Dial, HangUp, Offload, Peek, Resolve, Send, Take
 from connect_tunnel.testing import NextConnection, every_split, replay
 
 if TYPE_CHECKING:
@@ -114,6 +115,19 @@ def test_results_of_other_steps(results: dict[Any, object], said: list[object]) 
         return answers
 
     assert replay(resolve_twice(), results=results).value == said
+
+
+def test_a_result_of_a_step_is_that_of_its_base_if_it_has_none_of_its_own() -> None:
+    def ask() -> Program[str]:
+        try:
+            yield from Ask(b"data", Hop(Proxy("http://proxy.test")))
+        except OSError as exc:
+            return str(exc)
+        return ""
+
+    assert replay(ask()).sent == b"data"
+    assert replay(ask(), results={Send: OSError("no")}).value == "no"
+    assert replay(ask(), results={Send: OSError("no"), Ask: OSError("asked")}).value == "asked"
 
 
 def test_callables_are_called() -> None:
