@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TimeoutLike: TypeAlias = "float | Timeout | None"
 
-_FOR_EVER = 10**9  # 31 years and more is no limit
+_FOR_EVER = 2_000_000  # 23 days; a poll counts milliseconds in 32 bits
 _PART_NAMES = ("resolve", "tcp", "tls", "answer")
 
 # The part of a Timeout that bounds each phase of an opening.
@@ -26,7 +26,7 @@ _PARTS: dict[Phase, str] = {
 
 
 class Timeout(Frozen):
-    """Limits in seconds; None for none.
+    """Limits in seconds; None for none, as more than 23 days are.
 
     Args:
         total: For the whole opening: lookup, dialling, TLS, and every answer of every hop.

@@ -55,13 +55,17 @@ def run(operation: Operation[T], deadline: Deadline) -> T:
     Raises:
         Expired: The deadline passed, and the operation made nothing else of it.
     """
+    watched = poller = None
     try:
         wait = next(operation)
         while True:
             try:
                 result: Any = None
-                if isinstance(wait, Ready):  # as nearly all are
-                    if not _watch(wait.sock, wait.direction)(deadline.at):
+                if isinstance(wait, Ready):  # as nearly all are, and for the same
+                    interest = wait.sock, wait.direction
+                    if poller is None or interest != watched:
+                        poller, watched = _poller(wait.sock, wait.direction), interest
+                    if not _until(poller, deadline.at):
                         raise Expired
                 else:
                     result = _perform(wait, deadline)
@@ -85,7 +89,7 @@ def watch(layer: Layer, direction: int) -> Watch:
     """
     ready = layer.ready(direction)
     if isinstance(ready, Ready):
-        return _watch(ready.sock, direction)
+        return partial(_until, _poller(ready.sock, direction))
 
     def until(at: float | None) -> bool:
         deadline = Deadline()
@@ -286,45 +290,54 @@ class _PendingFirst(_Pending):
             pending.close()
 
 
+def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
+    """The descriptors that are ready and for what, none if that time comes first."""
+    poller = _Poller()
+    wanted: dict[int, int] = {}
+    for sock, direction in interests:
+        number = sock.fileno()
+        wanted[number] = wanted.get(number, 0) | _EVENTS[direction]
+        poller.register(number, wanted[number])
+    return _until(poller, at)
+
+
+def _poller(sock: socket.socket, direction: int) -> _Poller:
+    poller = _Poller()
+    poller.register(sock.fileno(), _EVENTS[direction])
+    return poller
+
+
+def _until(poller: _Poller, at: float | None) -> list[tuple[int, int]]:
+    if at is None:
+        return poller.poll()
+    left = at - monotonic()
+    # Rounded up: to wake a moment early would mean to spin.
+    return poller.poll(int(left * 1000) + 1) if left > 0 else []
+
+
 if sys.platform == "win32":  # no poll; and no limit on descriptor numbers for select
 
-    def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
-        readers = [sock.fileno() for sock, direction in interests if direction == READ]
-        writers = [sock.fileno() for sock, direction in interests if direction != READ]
-        left = None if at is None else max(0.0, at - monotonic())
-        # A connection that failed is reported among the exceptional.
-        found = select.select(readers, writers, writers, left)
-        return [(number, 0) for number in chain.from_iterable(found)]
+    class _Poller:
+        """As much of `select.poll` as is used here."""
 
-    def _watch(sock: socket.socket, direction: int) -> Watch:
-        return lambda at: _poll([(sock, direction)], at)
+        def __init__(self) -> None:
+            self._wanted: dict[int, int] = {}
+
+        def register(self, number: int, events: int) -> None:
+            self._wanted[number] = events
+
+        def poll(self, milliseconds: int | None = None) -> list[tuple[int, int]]:
+            readers, writers = (
+                [number for number, events in self._wanted.items() if events & wanted]
+                for wanted in (READ, WRITE)
+            )
+            left = None if milliseconds is None else milliseconds / 1000
+            # A connection that failed is reported among the exceptional.
+            found = select.select(readers, writers, writers, left)
+            return [(number, 0) for number in chain.from_iterable(found)]
+
+    _EVENTS = {READ: READ, WRITE: WRITE}
 
 else:
-
-    def _poll(interests: Interests, at: float | None) -> list[tuple[int, int]]:
-        """The descriptors that are ready and for what, none if that time comes first."""
-        poller = select.poll()
-        wanted: dict[int, int] = {}
-        for sock, direction in interests:
-            number = sock.fileno()
-            wanted[number] = wanted.get(number, 0) | _EVENTS[direction]
-            poller.register(number, wanted[number])
-        return _until(poller, at)
-
-    def _watch(sock: socket.socket, direction: int) -> Watch:
-        """A wait for one socket, as `watch` gives it."""
-        poller = select.poll()
-        poller.register(sock.fileno(), _EVENTS[direction])
-        return partial(_until, poller)
-
-    def _until(poller: select.poll, at: float | None) -> list[tuple[int, int]]:
-        if at is None:
-            return poller.poll()
-        while (left := at - monotonic()) > 0:
-            # Rounded up: to wake a moment early would mean to spin.
-            if found := poller.poll(min(int(left * 1000) + 1, _DAY)):
-                return found
-        return []
-
-    _DAY = 86_400_000  # in milliseconds, which poll counts in 32 bits
+    _Poller = select.poll
     _EVENTS = {READ: select.POLLIN, WRITE: select.POLLOUT}

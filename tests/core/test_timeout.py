@@ -24,6 +24,8 @@ PARTS = Timeout(10, resolve=1, tcp=2, tls=3, answer=4)
         pytest.param(0.5, 0.5, id="float"),
         pytest.param(None, None, id="None: no limit"),
         pytest.param(float("inf"), None, id="infinity: no limit"),
+        pytest.param(2_000_000, 2_000_000, id="23 days"),
+        pytest.param(2_000_001, None, id="more days than a poll can count: no limit"),
         pytest.param(Timeout(7), 7, id="a Timeout"),
     ],
 )

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 import connect_tunnel._async.wait
+from connect_tunnel import Timeout
 from connect_tunnel._net.waits import (
     READ,
     WRITE,
@@ -51,6 +52,38 @@ def test_ready(shell: str, pair: Pair) -> None:
         perform(shell, one(Ready(near, READ)), Deadline(0.1))
     far.send(b"x")
     assert perform(shell, one(Ready(near, READ)), Deadline(5)) is None
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_one_wait_after_another(shell: str, pair: Pair) -> None:
+    """For the same again, which is not set up twice, and for another direction and socket."""
+    near, far = pair
+
+    def operation() -> Operation[list[bytes]]:
+        seen: list[bytes] = []
+        for sock, other, data in ((near, far, b"1"), (near, far, b"2"), (far, near, b"3")):
+            yield Ready(other, WRITE)
+            other.send(data)
+            for _ in range(2):
+                yield Ready(sock, READ)
+            seen.append(sock.recv(9))
+        try:
+            yield Ready(far, READ)
+        except Expired:
+            return seen
+        return []
+
+    with took(0.05, 1):
+        assert perform(shell, operation(), Deadline(0.1)) == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_longest_limit_is_one_that_can_be_waited_for(shell: str, pair: Pair) -> None:
+    near, far = pair
+    far.send(b"x")
+    longest = Timeout.parse(2_000_000).total
+    assert perform(shell, one(Ready(near, READ)), Deadline(longest)) is None
+    assert perform(shell, one(AnyReady([(near, READ)])), Deadline(longest)) == [near]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
