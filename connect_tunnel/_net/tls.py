@@ -86,7 +86,15 @@ class TLSLayer:
             OSError: The layer below broke.
         """
         # Nobody else uses the layer yet, so there is nothing to be locked.
-        while not self._handshake_now():
+        while True:
+            try:
+                self.object.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                self._drain()  # the alert that tells the peer why
+                raise
             while not self._drain():
                 yield self.ready(WRITE)
             if isinstance(self._below, SocketLayer):
@@ -97,16 +105,6 @@ class TLSLayer:
         self._holds = self._incoming.pending > 0  # whether more followed at once
         while to_the_end and not self._drain():
             yield self.ready(WRITE)
-
-    def _handshake_now(self) -> bool:
-        try:
-            self.object.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLError:
-            self._drain()  # the alert that tells the peer why
-            raise
-        return True
 
     def ready(self, direction: int) -> Ready | Nested:
         """Wait for the layer below."""
@@ -212,18 +210,16 @@ class TLSLayer:
             return self._drain()
 
     def _drain(self) -> bool:
-        below, outbox = self._below, self._outbox
         if self._outgoing.pending:
             data = self._outgoing.read()
-            self._outbox = outbox = b"".join((outbox, data)) if outbox else data
-        while outbox:
-            count = below.send_now(outbox)
+            self._outbox = b"".join((self._outbox, data)) if self._outbox else data
+        while outbox := self._outbox:
+            count = self._below.send_now(outbox)
             if not count:
                 return False
             # Not an empty view: of those with nothing to send there may be thousands.
-            outbox = b"" if count == len(outbox) else memoryview(outbox)[count:]
-            self._outbox = outbox
-        return below.flush_now()
+            self._outbox = b"" if count == len(outbox) else memoryview(outbox)[count:]
+        return self._below.flush_now()
 
     def end_now(self) -> None:
         """Send close_notify, and go on reading (RFC 8446, 6.1)."""
@@ -233,16 +229,17 @@ class TLSLayer:
             self._bye = True
             # OpenSSL looks for the peer's close_notify at once, and takes data that comes
             # before it for an error: so what has arrived is put out of its sight.
-            while self.object.pending():
-                self._seen += self.object.read(_PEEK)
-            arrived = self._incoming.read()
+            arrived = b""
+            if self._holds:
+                while self.object.pending():
+                    self._seen += self.object.read(_PEEK)
+                arrived = self._incoming.read()
             try:
                 self.object.unwrap()
             except ssl.SSLWantReadError:
                 pass
             finally:
                 self._incoming.write(arrived)
-                self._holds = True
             self._drain()
 
     def close_now(self, *, cleanly: bool) -> None:
