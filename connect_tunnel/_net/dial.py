@@ -33,8 +33,16 @@ def dial(
     addresses: Sequence[Endpoint],
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
+    *,
+    speaks_first: bool = False,
 ) -> Operation[socket.socket]:
     """Connect to the first address that answers, and close all other attempts.
+
+    Args:
+        addresses: Where to.
+        local_address: Where from.
+        options: For `setsockopt` on each socket before it connects.
+        speaks_first: Whether we say something as soon as it is connected.
 
     Raises:
         ProxyUnreachable: None does; `attempts` tells what came of each.
@@ -48,7 +56,9 @@ def dial(
             if untried:
                 address = untried.pop(0)
                 try:
-                    sock, connected = _begin(address, local_address, options)
+                    sock, connected = _begin(
+                        address, local_address, options, speaks_first=speaks_first
+                    )
                 except OSError as error:
                     failed.append((address, error))
                     continue  # a failure brings on the next attempt at once
@@ -72,6 +82,8 @@ def _begin(
     address: Endpoint,
     local_address: tuple[str, int] | None,
     options: Iterable[SocketOption],
+    *,
+    speaks_first: bool,
 ) -> tuple[socket.socket, bool]:
     """A socket that connects, and whether it has done so already."""
     family = IPV4
@@ -80,7 +92,7 @@ def _begin(
         family = _UNIX
     elif ":" in address[0]:
         family, place = IPV6, _with_scope(*address)
-    sock = new_socket(family, local_address, options)
+    sock = new_socket(family, local_address, options, speaks_first=speaks_first)
     try:
         code = sock.connect_ex(place)
         if code in _PENDING:

@@ -180,8 +180,7 @@ class Driver:
 
     def _check_time(self) -> None:
         """Who never lets us wait has no more time than others."""
-        at = self.deadline.at
-        if at is not None and monotonic() >= at:
+        if (at := self.deadline.at) is not None and monotonic() >= at:
             raise Expired
 
     def _part_is_over(self) -> TunnelTimeout:
@@ -219,8 +218,10 @@ class Driver:
     def _dial(self, step: Dial) -> Operation[None]:
         self._begin(step)
         self._check_time()
-        sock = yield from dial(step.addresses, self._local_address, self._socket_options)
-        self._layer, self._exchanges = SocketLayer(sock), 0
+        options = self._socket_options
+        first = step.hop is not None and step.hop.proxy.scheme == "https"  # with ClientHello
+        sock = yield from dial(step.addresses, self._local_address, options, speaks_first=first)
+        self._layer, self._exchanges = SocketLayer(sock, speaks_first=first), 0
 
     def _join(self, step: Join) -> Operation[Joined]:
         self._check_time()

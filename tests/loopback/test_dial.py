@@ -5,23 +5,36 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connect_tunnel import Dialer, ProxyUnreachable, Timeout, open_tunnel
+from connect_tunnel import Dialer, Proxy, ProxyUnreachable, Timeout, open_tunnel
 from connect_tunnel._net.dial import ATTEMPT_DELAY, dial, interleave
-from connect_tunnel._net.sock import new_socket
-from connect_tunnel._net.waits import WRITE, AnyReady, Deadline, Ready
-from connect_tunnel.testing import Receive, ScriptedProxy, Send
+from connect_tunnel._net.sock import SocketLayer, new_socket
+from connect_tunnel._net.waits import READ, WRITE, AnyReady, Deadline, Ready
+from connect_tunnel.routing import Direct
+from connect_tunnel.testing import HalfClose, Receive, ScriptedProxy, Send
 
 from .raw import OK
-from .shells import SHELLS, at_best, blackhole, failure, nothing_left, perform, refusing, took
+from .shells import (
+    SHELLS,
+    at_best,
+    blackhole,
+    converse,
+    failure,
+    nothing_left,
+    perform,
+    refusing,
+    took,
+)
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Generator
 
     from connect_tunnel._steps import Address
@@ -182,7 +195,7 @@ def test_a_unix_socket_whose_queue_is_full(shell: str) -> None:
 def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """On loopback a connection is there, or refused, by the time that one looks."""
 
-    def begin(address: Address, *_: object) -> tuple[socket.socket, bool]:
+    def begin(address: Address, *_: object, **__: object) -> tuple[socket.socket, bool]:
         family = V6 if ":" in address[0] else V4
         sock = new_socket(family, None, ())
         return sock, sock.connect_ex(address) == 0
@@ -207,6 +220,82 @@ def test_far_away_it_is_all_the_same(shell: str, good: Address) -> None:
             f"127.0.0.1:{bad[1]}",
             f"[::1]:{bad[1]}",
         ]
+
+
+# --- the last segment of TCP's handshake ---
+
+on_linux = pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux can wait")
+
+
+def segments(sock: socket.socket) -> int:
+    """How many have been sent, as `struct tcp_info` of linux/tcp.h has it."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 140)
+    return int.from_bytes(info[136:], sys.byteorder)
+
+
+def acknowledges_at_once(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK))
+
+
+@on_linux
+@pytest.mark.parametrize(("speaks_first", "sent"), [(True, 2), (False, 3)])
+def test_an_ack_goes_with_what_is_said_first(speaks_first: bool, sent: int, good: Address) -> None:
+    """SYN, and the ACK of the other's SYN with the request: not the ACK alone before it."""
+    operation = dial([good], None, (), speaks_first=speaks_first)
+    with perform("sync", operation, Deadline()) as sock:
+        # Or half a head, from a proxy with Nagle's algorithm, would be all until the delayed ACK.
+        assert acknowledges_at_once(sock)
+        sock.send(b"hello")
+        assert segments(sock) == sent
+
+
+@on_linux
+def test_an_ack_that_could_not_go_with_it_goes_before_we_wait() -> None:
+    """Where there is no window for what we say, we would be waiting for each other."""
+    with new_socket(V4, None, (), speaks_first=True) as sock:
+        layer = SocketLayer(sock, speaks_first=True)
+        assert not acknowledges_at_once(sock)
+        layer.ready(READ)
+        assert acknowledges_at_once(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        layer.ready(READ)  # once is enough
+        assert not acknowledges_at_once(sock)
+
+
+def test_a_unix_socket_has_no_ack() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        ready = SocketLayer(one, speaks_first=True).ready(READ)
+        assert (ready.sock, ready.direction) == (one, READ)
+
+
+@on_linux
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("way", ["https", "http", "direct"])
+def test_only_client_hello_takes_it_along(
+    shell: str,
+    way: str,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A target that is dialled may speak first, as SSH does: there is nothing to wait for."""
+    made: list[bool] = []
+
+    def seen(*args: Any, **options: Any) -> socket.socket:
+        sock = new_socket(*args, **options)
+        made.append(acknowledges_at_once(sock))
+        return sock
+
+    monkeypatch.setattr("connect_tunnel._net.dial.new_socket", seen)
+    script = (HalfClose(),) if way == "direct" else (Receive(), Send(OK), HalfClose())
+    over_tls = way == "https"
+    with ScriptedProxy(*script, ssl_context=server_context if over_tls else None) as server:
+        if way == "direct":
+            converse(shell, (server.host, server.port), via=Direct())
+        else:
+            converse(shell, via=Proxy(server.url, ssl_context=client_context if over_tls else None))
+    assert made == [way != "https"]
 
 
 # --- through the front door ---
