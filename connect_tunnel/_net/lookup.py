@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .waits import READ, Ready
 
@@ -44,18 +44,27 @@ def _numeric(address: tuple[Any, ...]) -> str:
     return f"{host}%{scope}" if scope and "%" not in host else host
 
 
+class _Outcome(Generic[T]):
+    """What comes of a call. It may be a secret, and a traceback prints the locals it finds."""
+
+    __slots__ = ("errors", "results")
+
+    def __init__(self) -> None:
+        self.results: list[T] = []
+        self.errors: list[BaseException] = []
+
+
 def offload(function: Callable[[], T]) -> Operation[T]:
     """Call something that blocks, and wait for it as for a socket."""
     near, far = socket.socketpair()
-    results: list[T] = []
-    errors: list[BaseException] = []
+    outcome = _Outcome[T]()
 
     def work() -> None:
         with far:  # its end is the signal
             try:
-                results.append(function())
+                outcome.results.append(function())
             except BaseException as error:  # noqa: BLE001 - carried over to the caller
-                errors.append(error)
+                outcome.errors.append(error)
 
     with near:
         near.setblocking(False)
@@ -65,6 +74,6 @@ def offload(function: Callable[[], T]) -> Operation[T]:
             far.close()
             raise
         yield Ready(near, READ)
-    if errors:
-        raise errors[0]
-    return results[0]
+    if outcome.errors:
+        raise outcome.errors[0]
+    return outcome.results[0]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,7 +16,7 @@ import pytest
 
 from connect_tunnel import ProxyUnreachable, Timeout, TunnelTimeout, open_tunnel, open_tunnel_async
 from connect_tunnel._net import lookup
-from connect_tunnel._net.waits import Deadline
+from connect_tunnel._net.waits import Deadline, Expired, Ready
 from connect_tunnel.testing import HalfClose, NextRequest, Receive, ScriptedProxy, Send
 
 from .raw import OK
@@ -214,3 +215,18 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     operation: Operation[int] = lookup.offload(lambda: 1)
     with nothing_left(), pytest.raises((RuntimeError, OSError)):
         perform("sync", operation, Deadline())
+
+
+def test_au_24_what_came_too_late_is_not_shown() -> None:
+    """AU-24: what was called may have read a secret by the time that nobody waits for it."""
+    operation = lookup.offload(lambda: "t0k3n-" + "s3cr3t")
+    wait = next(operation)
+    assert isinstance(wait, Ready)
+    wait.sock.setblocking(True)
+    assert wait.sock.recv(1) == b""  # the end of the call
+    with pytest.raises(Expired) as caught:
+        operation.throw(Expired())
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown = {frame.name: repr(frame.locals) for frame in told.stack}
+    assert "outcome" in shown["offload"]
+    assert "t0k3n-s3cr3t" not in shown["offload"]
